@@ -1,0 +1,88 @@
+# The two commands a newcomer needs: `make run` and `make test`. `make help` lists the rest.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+UV_VERSION := 0.13.8
+PACKAGES := protos services/kit services/lake services/design services/catalogue services/ingestion \
+            services/quality services/sharing services/open-data services/security services/gateway services/allinone
+PROTO_FILES := $(shell find protos/plaza -name '*.proto')
+export PLAZA_HOME ?= $(CURDIR)/.plaza
+
+.PHONY: help
+help:  ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: $(VENV)/.run-ready  ## start the whole suite with a demo city (honours PLAZA_HOME, PLAZA_PORT)
+	@exec $(BIN)/plaza up
+
+.PHONY: setup
+setup: $(VENV)/.dev-ready  ## everything a contributor needs, installed in .venv
+
+.PHONY: test
+test: check unit integration e2e  ## everything that must be green before a commit
+
+.PHONY: check
+check: $(VENV)/.dev-ready  ## format, lint, strict types, import contracts, buf lint and breaking
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/python tools/check_protos.py
+	$(BIN)/lint-imports
+	$(BIN)/python tools/check_types.py
+
+.PHONY: unit
+unit: $(VENV)/.dev-ready  ## tests without sockets, in seconds
+	$(BIN)/pytest -q -m "not integration and not e2e" protos services --disable-socket --allow-unix-socket
+
+.PHONY: integration
+integration: $(VENV)/.dev-ready  ## tests with the real component: PostgreSQL, the lake, the issuer
+	$(BIN)/pytest -q -m integration protos services
+
+.PHONY: e2e
+e2e: $(VENV)/.dev-ready  ## the story, against a suite started for it
+	$(BIN)/pytest -q e2e-tests
+
+.PHONY: bench
+bench: $(VENV)/.dev-ready  ## every speed and memory claim, with floor and baseline in the same run
+	$(BIN)/python -m bench
+
+.PHONY: bench-peers
+bench-peers: $(VENV)/.dev-ready  ## the same beside other products, each in an environment of its own
+	$(BIN)/python -m bench --peers
+
+.PHONY: format
+format: $(VENV)/.dev-ready  ## format and fix what can be fixed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: protos
+protos: $(VENV)/.dev-ready  ## compile the protos again
+	$(BIN)/python protos/build_protos.py
+
+.PHONY: lock
+lock: $(BIN)/uv  ## resolve all dependencies again into the two lock files
+	$(BIN)/uv lock --upgrade
+	$(BIN)/uv export -q --all-packages --no-default-groups --group build --no-emit-workspace --no-header --no-annotate -o requirements.lock
+	$(BIN)/uv export -q --all-packages --all-groups --no-emit-workspace --no-header --no-annotate -o requirements-dev.lock
+
+.PHONY: clean
+clean:  ## remove the environment and generated code (data in PLAZA_HOME stay)
+	rm -rf $(VENV) protos/gen .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(BIN)/uv:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"
+
+# A stamp each for what `make run` and what contributors need; protos are part of both.
+$(VENV)/.run-ready: $(BIN)/uv requirements.lock protos/build_protos.py $(PROTO_FILES) $(addsuffix /pyproject.toml,$(PACKAGES))
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation $(addprefix -e ./,$(PACKAGES))
+	touch $@
+
+$(VENV)/.dev-ready: $(VENV)/.run-ready requirements-dev.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dev.lock
+	touch $@

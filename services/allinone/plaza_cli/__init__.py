@@ -1,0 +1,1 @@
+"""One-machine mode and the plaza command."""

@@ -1,0 +1,1 @@
+"""Development OIDC issuer: Keycloak's paths, the same realm file, loopback only."""

@@ -1,0 +1,1 @@
+"""Catalogue service: departments, datasets, contracts, metadata versions, search."""

@@ -1,0 +1,1 @@
+"""Plaza's own design language: tokens, components, page frame, translations."""

@@ -1,0 +1,1 @@
+"""The only HTTP door: REST over gRPC, the portal."""

@@ -1,0 +1,1 @@
+"""Ingestion service and worker: from a department's file to one committed version."""

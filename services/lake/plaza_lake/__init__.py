@@ -1,0 +1,1 @@
+"""Versioned tables: the one write path, the one read path, engines."""

@@ -1,0 +1,1 @@
+"""Open-data service: releases and their files."""

@@ -1,0 +1,1 @@
+"""Quality service: rules, assessment, score and light."""

@@ -1,0 +1,1 @@
+"""Security service: grades, decisions, read grants, the ledger."""

@@ -1,0 +1,1 @@
+"""Sharing service: agreements, deliveries, the one rows API."""
