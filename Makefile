@@ -80,7 +80,7 @@ $(BIN)/uv:
 # A stamp each for what `make run` and what contributors need; protos are part of both.
 $(VENV)/.run-ready: $(BIN)/uv requirements.lock protos/build_protos.py $(PROTO_FILES) $(addsuffix /pyproject.toml,$(PACKAGES))
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation $(addprefix -e ./,$(PACKAGES))
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation $(addprefix -e ./,$(PACKAGES))
 	touch $@
 
 $(VENV)/.dev-ready: $(VENV)/.run-ready requirements-dev.lock

@@ -41,6 +41,10 @@ def build() -> None:
     googleapis = str(Path(google.rpc.__path__[0]).parent.parent)
     sources = sorted(str(path.relative_to(HERE)) for path in HERE.glob("plaza/**/*.proto"))
     common = ["protoc", f"-I{HERE}", f"-I{wkt}", f"-I{googleapis}", f"--descriptor_set_in={dependencies}"]
+    # protoc looks for plugins on PATH; an environment that is not activated is not there.
+    scripts = Path(sys.executable).parent
+    plugins = [f"--plugin={name}={scripts / name}" for name in ("protoc-gen-mypy", "protoc-gen-mypy_grpc")]
+    common += plugins
     outputs = [f"--python_out={GEN}", f"--mypy_out=quiet:{GEN}"]
     services = [f"--grpc_python_out={GEN}", f"--mypy_grpc_out=quiet,only_async:{GEN}"]
     steps = [

@@ -1,0 +1,465 @@
+"""Ed25519 keys, their text forms, and statements signed with them.
+
+One key has one name and one id, whichever format carries its signature: a JWS (grants, policy bundles, deny
+lists) or a C2SP signed note (checkpoints of the ledger). The two cannot be taken for each other: what a JWS
+signs never contains a newline, and a note always ends in one.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+import os
+import re
+import secrets
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, NewType, Protocol
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
+from joserfc import jws
+from joserfc.errors import JoseError
+from joserfc.jwk import OKPKey
+
+from plaza_kit.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
+
+KeyId = NewType("KeyId", str)
+"""`name+hash` of a key, e.g. `plaza.example/ledger+1a2b3c4d`: what a token's `kid` and a note's line say."""
+
+ED25519_NOTE_TYPE: Final = b"\x01"
+"""Signature type of plain Ed25519 in a signed note (C2SP signed-note, "Signature types")."""
+
+JWS_ALGORITHM: Final = "Ed25519"
+"""EdDSA over Ed25519 by its fully specified name (RFC 9864), which replaces the ambiguous `EdDSA`."""
+
+CLOCK_SKEW_SECONDS: Final = 5
+"""How far in the future `iat` may lie. `exp` has no such grace: late is late."""
+
+MAX_STATEMENT_BYTES: Final = 1 << 20
+"""Longest payload, in its base64url form."""
+
+_KEY_HEADLINE: Final = "plaza-key: "
+
+
+class BadKey(InvalidArgument):
+    """A key's text, file or name is not what it must be."""
+
+
+class KeyFileMissing(NotFound):
+    """There is no key file at the path."""
+
+
+class KeyFileExists(AlreadyExists):
+    """A key file is never overwritten: what it signed would become unverifiable."""
+
+
+class UnsafeKeyFile(FailedPrecondition):
+    """Others than its owner may read the private key."""
+
+
+class UnsignableStatement(InvalidArgument):
+    """The claims lack what every statement of ours must say."""
+
+
+class BadStatement(PermissionDenied):
+    """A signed statement does not hold. `failed` says where: format, typ, alg, kid, signature, claims, iat,
+    exp or aud (also in `facts`)."""
+
+    def __init__(self, failed: str, message: str, *, remedy: str = "Ask for a new one.") -> None:
+        super().__init__(f"signed statement refused ({failed}): {message}", remedy=remedy, facts={"failed": failed})
+        self.failed = failed
+
+
+def decode_base64(text: str) -> bytes:
+    """Standard base64 (RFC 4648 §4) in its one canonical spelling. Raises `ValueError` for any other."""
+    try:
+        data = base64.b64decode(text.encode("ascii"), validate=True)
+    except (UnicodeEncodeError, binascii.Error) as error:
+        raise ValueError(f"not base64: {text!r}") from error
+    if encode_base64(data) != text:
+        raise ValueError(f"not canonical base64: {text!r}")
+    return data
+
+
+def encode_base64(data: bytes) -> str:
+    """Standard base64 with padding (RFC 4648 §4)."""
+    return base64.b64encode(data).decode("ascii")
+
+
+def check_key_name(name: str) -> str:
+    """The name, if a signed note may carry it: not empty, no spaces, no plus, nothing unprintable.
+    Raises `BadKey`."""
+    if not name or "+" in name or not name.isprintable() or any(c.isspace() for c in name):
+        raise BadKey(
+            f"key name {name!r} must not be empty nor contain spaces, '+' or control characters",
+            remedy="Name the key like an address without scheme, e.g. plaza.example/ledger.",
+        )
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyingKey:
+    """A named Ed25519 public key. Its text, the *vkey* (`name+hash+base64`), is what a user pins."""
+
+    name: str
+    public_bytes: bytes
+    """32 bytes (RFC 8032)."""
+
+    def __post_init__(self) -> None:
+        check_key_name(self.name)
+        if len(self.public_bytes) != 32:
+            raise BadKey(f"public key of {self.name!r} has {len(self.public_bytes)} bytes, an Ed25519 key has 32")
+
+    @property
+    def hash(self) -> bytes:
+        """First 4 bytes of SHA-256(name ‖ newline ‖ 0x01 ‖ key) (C2SP signed-note, "Ed25519 signatures")."""
+        identity = self.name.encode() + b"\n" + ED25519_NOTE_TYPE + self.public_bytes
+        return hashlib.sha256(identity).digest()[:4]
+
+    @property
+    def key_id(self) -> KeyId:
+        return key_id_of(self.name, self.hash)
+
+    @property
+    def vkey(self) -> str:
+        """`name+hash+base64(0x01 ‖ key)`, as `golang.org/x/mod/sumdb/note` writes it."""
+        return f"{self.key_id}+{encode_base64(ED25519_NOTE_TYPE + self.public_bytes)}"
+
+    @classmethod
+    def from_vkey(cls, text: str) -> VerifyingKey:
+        """Parse a vkey. Raises `BadKey` when its form, its algorithm or its hash is wrong."""
+        parts = text.split("+", 2)
+        remedy = "Copy the whole key text, name+hash+base64, without line breaks."
+        if len(parts) != 3:
+            raise BadKey(f"verifying key {text!r} is not of the form name+hash+base64", remedy=remedy)
+        name, key_hash, encoded = parts
+        try:
+            data = decode_base64(encoded)
+        except ValueError as error:
+            raise BadKey(f"verifying key {text!r}: {error}", remedy=remedy) from error
+        if data[:1] != ED25519_NOTE_TYPE:
+            raise BadKey(f"verifying key {text!r} is not an Ed25519 key (type byte 0x01)", remedy=remedy)
+        key = cls(name, data[1:])
+        if key_hash != key.hash.hex():
+            raise BadKey(f"verifying key {text!r}: hash {key_hash!r} does not belong to name and key", remedy=remedy)
+        return key
+
+    def to_pem(self) -> str:
+        """SubjectPublicKeyInfo PEM below a line with the name (explanatory text, RFC 7468 §5.2)."""
+        pem = self._public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        return f"{_KEY_HEADLINE}{self.name}\n{pem.decode('ascii')}"
+
+    def verify(self, message: bytes, signature: bytes) -> bool:
+        """Whether `signature` is this key's over exactly `message` (RFC 8032)."""
+        try:
+            self._public_key().verify(signature, message)
+        except InvalidSignature:
+            return False
+        return True
+
+    def _public_key(self) -> Ed25519PublicKey:
+        return Ed25519PublicKey.from_public_bytes(self.public_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """A named Ed25519 private key. It does not show itself in `repr`."""
+
+    verifying_key: VerifyingKey
+    _private: Ed25519PrivateKey
+
+    @classmethod
+    def generate(cls, name: str) -> SigningKey:
+        return cls._of(name, Ed25519PrivateKey.generate())
+
+    @classmethod
+    def from_seed(cls, name: str, seed: bytes) -> SigningKey:
+        """The key with this 32-byte RFC 8032 seed: for test vectors and keys made elsewhere."""
+        if len(seed) != 32:
+            raise BadKey(f"seed of key {name!r} has {len(seed)} bytes, an Ed25519 seed has 32")
+        return cls._of(name, Ed25519PrivateKey.from_private_bytes(seed))
+
+    @classmethod
+    def _of(cls, name: str, private: Ed25519PrivateKey) -> SigningKey:
+        return cls(VerifyingKey(name, private.public_key().public_bytes_raw()), private)
+
+    @property
+    def name(self) -> str:
+        return self.verifying_key.name
+
+    @property
+    def key_id(self) -> KeyId:
+        return self.verifying_key.key_id
+
+    def sign(self, message: bytes) -> bytes:
+        """64 bytes (RFC 8032)."""
+        return self._private.sign(message)
+
+    def __repr__(self) -> str:
+        return f"SigningKey({self.key_id})"
+
+    def save(self, path: Path) -> None:
+        """Create the file with mode 0600: whole or not at all, never over an existing one (`KeyFileExists`)."""
+        pem = self._private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(fd, "wb") as file:
+                file.write(f"{_KEY_HEADLINE}{self.name}\n".encode() + pem)
+                file.flush()
+                os.fsync(file.fileno())
+            # A hard link is the one call that publishes complete content and fails when the name is taken.
+            path.hardlink_to(temporary)
+        except FileExistsError as error:
+            raise KeyFileExists(
+                f"key file {path} exists and is not overwritten", remedy="Load it, or choose another path."
+            ) from error
+        finally:
+            temporary.unlink()
+
+    @classmethod
+    def load(cls, path: Path) -> SigningKey:
+        """Read what `save` wrote. Raises `KeyFileMissing`, `UnsafeKeyFile` or `BadKey`, naming the path."""
+        try:
+            with path.open("rb") as file:
+                mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+                text = file.read()
+        except FileNotFoundError as error:
+            raise KeyFileMissing(f"no key file at {path}", remedy="Create the key or correct the path.") from error
+        if mode & 0o077:
+            raise UnsafeKeyFile(
+                f"private key file {path} has mode {mode:04o}: others than its owner may use it",
+                remedy=f"Run `chmod 600 {path}`; if strangers could read it, make a new key.",
+            )
+        return cls._parse(text, path)
+
+    @classmethod
+    def _parse(cls, text: bytes, path: Path) -> SigningKey:
+        remedy = f"The file must have a line `{_KEY_HEADLINE}NAME` and an unencrypted Ed25519 PKCS#8 PEM block."
+        try:
+            headline, pem = text.decode("utf-8").split("\n", 1)
+            private = load_pem_private_key(pem.encode(), password=None)
+        except (ValueError, TypeError) as error:
+            raise BadKey(f"key file {path} holds no readable private key", remedy=remedy) from error
+        if not headline.startswith(_KEY_HEADLINE) or not isinstance(private, Ed25519PrivateKey):
+            raise BadKey(f"key file {path} holds no named Ed25519 private key", remedy=remedy)
+        return cls._of(headline.removeprefix(_KEY_HEADLINE), private)
+
+    @classmethod
+    def load_or_create(cls, path: Path, name: str) -> SigningKey:
+        """The key at `path`, made on first use; of several processes starting at once all get the same one.
+        Raises `BadKey` when the file holds a key of another name."""
+        try:
+            key = cls.load(path)
+        except KeyFileMissing:
+            try:
+                cls.generate(name).save(path)
+            except KeyFileExists:
+                pass  # somebody else was faster: theirs is the key
+            key = cls.load(path)
+        if key.name != name:
+            raise BadKey(f"key file {path} holds the key {key.name!r}, not {name!r}", remedy="Correct the path.")
+        return key
+
+
+class KeyFinder(Protocol):
+    """Where a verifier looks keys up: a `KeyRing`, or something that replaces its ring when keys rotate."""
+
+    def find(self, key_id: KeyId) -> VerifyingKey | None: ...
+
+
+class KeyRing:
+    """The verifying keys that somebody trusts, by id. Immutable."""
+
+    __slots__ = ("_keys",)
+
+    def __init__(self, keys: Iterable[VerifyingKey] = ()) -> None:
+        """Raises `BadKey` when two different keys share an id (the hash in it has only 32 bits)."""
+        self._keys: dict[KeyId, VerifyingKey] = {}
+        for key in keys:
+            if self._keys.setdefault(key.key_id, key) != key:
+                raise BadKey(f"two different keys share the id {key.key_id}", remedy="Make one of them anew.")
+
+    @classmethod
+    def from_vkeys(cls, vkeys: Iterable[str]) -> KeyRing:
+        return cls(VerifyingKey.from_vkey(text) for text in vkeys)
+
+    @classmethod
+    def load(cls, path: Path) -> KeyRing:
+        """Read `{"keys": ["<vkey>", …]}`, or named PEM blocks as `VerifyingKey.to_pem` writes them.
+        Raises `KeyFileMissing` or `BadKey`, naming the path."""
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError as error:
+            raise KeyFileMissing(f"no key file at {path}", remedy="Correct the path.") from error
+        except UnicodeDecodeError as error:
+            raise BadKey(f"key file {path} is not UTF-8 text", remedy="Give a JSON or PEM file.") from error
+        try:
+            return cls(_keys_of_json(text) if text.lstrip().startswith("{") else _keys_of_pem(text))
+        except (BadKey, ValueError) as error:
+            raise BadKey(
+                f"key file {path}: {error}",
+                remedy=f'Give {{"keys": ["name+hash+base64", …]}}, or public PEM blocks below `{_KEY_HEADLINE}NAME`.',
+            ) from error
+
+    def to_json(self) -> str:
+        return json.dumps({"keys": [key.vkey for key in self]}, ensure_ascii=False, indent=2) + "\n"
+
+    def find(self, key_id: KeyId) -> VerifyingKey | None:
+        return self._keys.get(key_id)
+
+    def __iter__(self) -> Iterator[VerifyingKey]:
+        return iter(self._keys.values())
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+
+def key_id_of(name: str, key_hash: bytes) -> KeyId:
+    """The id of the key with this name and 4-byte hash."""
+    return KeyId(f"{name}+{key_hash.hex()}")
+
+
+def _keys_of_json(text: str) -> list[VerifyingKey]:
+    document = json.loads(text)
+    vkeys = document.get("keys")
+    if set(document) != {"keys"} or not isinstance(vkeys, list) or not all(isinstance(v, str) for v in vkeys):
+        raise ValueError("expected one member, `keys`, a list of texts")
+    return [VerifyingKey.from_vkey(vkey) for vkey in vkeys]
+
+
+_PEM_BLOCK = re.compile(
+    rf"{_KEY_HEADLINE}(?P<name>[^\n]+)\n(?P<pem>-----BEGIN PUBLIC KEY-----\n[^-]+-----END PUBLIC KEY-----)\n*"
+)
+
+
+def _keys_of_pem(text: str) -> list[VerifyingKey]:
+    keys, position = [], 0
+    while position < len(text):
+        block = _PEM_BLOCK.match(text, position)
+        if block is None:
+            raise ValueError(f"no named public key block at character {position}")
+        public = load_pem_public_key(block["pem"].encode("ascii"))
+        if not isinstance(public, Ed25519PublicKey):
+            raise ValueError(f"key {block['name']!r} is not an Ed25519 key")
+        keys.append(VerifyingKey(block["name"], public.public_bytes_raw()))
+        position = block.end()
+    return keys
+
+
+def sign_statement(claims: Mapping[str, Any], *, typ: str, key: SigningKey) -> str:
+    """A compact JWS over `claims`; its header says alg, `typ` and the key's id.
+
+    `iat` and `exp` must be there in whole seconds (RFC 7519 §4.1), `exp` after `iat`. Raises
+    `UnsignableStatement`.
+    """
+    _check_lifetime(claims)
+    try:
+        payload = json.dumps(dict(claims), ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    except (TypeError, ValueError) as error:
+        raise UnsignableStatement(f"claims are not JSON: {error}") from error
+    if len(payload) * 4 > MAX_STATEMENT_BYTES * 3:
+        raise UnsignableStatement(f"claims take {len(payload)} bytes, a statement carries {MAX_STATEMENT_BYTES * 3 // 4}")
+    header = {"alg": JWS_ALGORITHM, "typ": typ, "kid": key.key_id}
+    return jws.serialize_compact(header, payload, OKPKey.import_key(key._private), registry=_registry())
+
+
+def verify_statement(
+    token: str, *, typ: str, keys: KeyFinder, audience: str | None = None, now: datetime | None = None
+) -> dict[str, Any]:
+    """The claims of a statement that holds at `now` (default: the clock). Raises `BadStatement` for any other.
+
+    A token that names an audience is refused where none, or another, is expected (RFC 7519 §4.1.3).
+    """
+    obj = _extract(token)
+    header = obj.headers()
+    if set(header) != {"alg", "typ", "kid"}:
+        raise BadStatement("format", f"header members {sorted(map(str, header))} are not alg, kid and typ")
+    if header["alg"] != JWS_ALGORITHM:
+        raise BadStatement("alg", f"{header['alg']!r} is not {JWS_ALGORITHM!r}")
+    if header["typ"] != typ:
+        raise BadStatement("typ", f"{header['typ']!r} is not {typ!r}")
+    key = keys.find(KeyId(header["kid"])) if isinstance(header["kid"], str) else None
+    if key is None:
+        raise BadStatement(
+            "kid", f"key {header['kid']!r} is not trusted here", remedy="Check that both sides have the current key ring."
+        )
+    if not _signature_holds(obj, key):
+        raise BadStatement("signature", f"not made by {key.key_id} over this text")
+    claims = _claims(obj.payload)
+    _check_times(claims, datetime.now(UTC) if now is None else now)
+    _check_audience(claims.get("aud"), audience)
+    return claims
+
+
+def _registry() -> jws.JWSRegistry:
+    registry = jws.JWSRegistry(algorithms=[JWS_ALGORITHM])
+    registry.max_payload_length = MAX_STATEMENT_BYTES
+    return registry
+
+
+def _extract(token: str) -> jws.CompactSignature:
+    try:
+        return jws.extract_compact(token.encode("ascii"), registry=_registry())
+    except (JoseError, ValueError, TypeError, AttributeError, KeyError) as error:
+        # The library answers a header that is JSON but no object with the errors of plain Python.
+        raise BadStatement("format", "not a compact JWS") from error
+
+
+def _signature_holds(obj: jws.CompactSignature, key: VerifyingKey) -> bool:
+    try:
+        return jws.validate_compact(obj, OKPKey.import_key(key._public_key()), registry=_registry())
+    except (JoseError, ValueError):
+        return False
+
+
+def _claims(payload: bytes) -> dict[str, Any]:
+    try:
+        claims = json.loads(payload)
+    except (ValueError, RecursionError) as error:
+        raise BadStatement("claims", "payload is not JSON") from error
+    if not isinstance(claims, dict):
+        raise BadStatement("claims", "payload is not a JSON object")
+    return claims
+
+
+def _check_lifetime(claims: Mapping[str, Any]) -> None:
+    for name in ("iat", "exp"):
+        if type(claims.get(name)) is not int:
+            raise UnsignableStatement(f"claim {name} must be whole seconds since 1970, not {claims.get(name)!r}")
+    if claims["exp"] <= claims["iat"]:
+        raise UnsignableStatement(f"claim exp ({claims['exp']}) must be after iat ({claims['iat']})")
+
+
+def _check_times(claims: Mapping[str, Any], now: datetime) -> None:
+    try:
+        _check_lifetime(claims)
+    except UnsignableStatement as error:
+        raise BadStatement("claims", error.message) from error
+    seconds = now.timestamp()
+    if claims["iat"] > seconds + CLOCK_SKEW_SECONDS:
+        raise BadStatement(
+            "iat", f"issued {claims['iat'] - seconds:.0f} s in the future", remedy="Synchronise the clocks of both machines."
+        )
+    if claims["exp"] <= seconds:
+        raise BadStatement("exp", f"expired {seconds - claims['exp']:.0f} s ago")
+
+
+def _check_audience(claimed: object, expected: str | None) -> None:
+    if claimed == expected:
+        return
+    raise BadStatement("aud", f"made for {claimed!r}, used at {expected!r}")
