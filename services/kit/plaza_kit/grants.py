@@ -13,7 +13,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from plaza_kit.errors import PermissionDenied
-from plaza_kit.signing import BadStatement, KeyFinder, SigningKey, UnsignableStatement, sign_statement, verify_statement
+from plaza_kit.signing import (
+    BadStatement,
+    KeyFinder,
+    SigningKey,
+    UnsignableStatement,
+    sign_statement,
+    verify_statement,
+)
 
 READ_GRANT_TYP: Final = "plaza-read-grant+jwt"
 RUN_GRANT_TYP: Final = "plaza-run-grant+jwt"
@@ -168,7 +175,9 @@ class GrantVerifier:
         try:
             return verify_statement(token, typ=typ, keys=self._keys, audience=audience, now=self._clock())
         except BadStatement as error:
-            raise GrantRefused(error.failed, f"grant refused: {error.message}", remedy=error.remedy) from error
+            raise GrantRefused(
+                error.failed, f"grant refused: {error.message}", remedy=error.remedy
+            ) from error
 
 
 def _sign(claims: dict[str, Any], grant: ReadGrant | RunGrant, typ: str, key: SigningKey) -> str:
@@ -176,7 +185,9 @@ def _sign(claims: dict[str, Any], grant: ReadGrant | RunGrant, typ: str, key: Si
     try:
         return sign_statement(claims | times, typ=typ, key=key)
     except UnsignableStatement as error:
-        raise GrantRefused("lifetime", f"grant not signed: {error.message}", remedy="Correct the times.") from error
+        raise GrantRefused(
+            "claims", f"grant not signed: {error.message}", remedy="Correct its members."
+        ) from error
 
 
 def _check_read(grant: ReadGrant) -> None:
@@ -214,7 +225,7 @@ def _check_present(grant: ReadGrant | RunGrant, names: tuple[str, ...]) -> None:
 def _check_times(grant: ReadGrant | RunGrant) -> None:
     if grant.issued_at.tzinfo is None or grant.expires_at.tzinfo is None:
         raise GrantRefused("lifetime", "times of a grant need a time zone", remedy="Use UTC.")
-    if grant.expires_at <= grant.issued_at:
+    if int(grant.expires_at.timestamp()) <= int(grant.issued_at.timestamp()):
         raise GrantRefused("lifetime", "grant would end before it begins", remedy="Correct the times.")
 
 
@@ -258,15 +269,23 @@ class _Members:
 
     def pairs(self, name: str) -> tuple[tuple[str, str], ...]:
         value = self._get(name)
-        pairs = [tuple(item) for item in value if isinstance(item, list)] if isinstance(value, list) else None
-        if pairs is None or len(pairs) != len(value) or not all(_is_text_pair(pair) for pair in pairs):  # type: ignore[arg-type]
+        if not isinstance(value, list):
             raise self._wrong(name, "a list of pairs of texts")
+        pairs = []
+        for item in value:
+            match item:
+                case [str(first), str(second)]:
+                    pairs.append((first, second))
+                case _:
+                    raise self._wrong(name, "a list of pairs of texts")
         return tuple(pairs)
 
     def time(self, name: str) -> datetime:
         value = self._get(name)
+        if type(value) is not int:
+            raise self._wrong(name, "whole seconds since 1970")
         try:
-            return datetime.fromtimestamp(value, UTC)  # type: ignore[arg-type]
+            return datetime.fromtimestamp(value, UTC)
         except (OverflowError, ValueError, OSError) as error:
             raise self._wrong(name, "seconds of a year before 10000") from error
 

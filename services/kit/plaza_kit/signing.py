@@ -16,12 +16,13 @@ import re
 import secrets
 import stat
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NewType, Protocol
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -80,7 +81,9 @@ class BadStatement(PermissionDenied):
     exp or aud (also in `facts`)."""
 
     def __init__(self, failed: str, message: str, *, remedy: str = "Ask for a new one.") -> None:
-        super().__init__(f"signed statement refused ({failed}): {message}", remedy=remedy, facts={"failed": failed})
+        super().__init__(
+            f"signed statement refused ({failed}): {message}", remedy=remedy, facts={"failed": failed}
+        )
         self.failed = failed
 
 
@@ -122,7 +125,10 @@ class VerifyingKey:
     def __post_init__(self) -> None:
         check_key_name(self.name)
         if len(self.public_bytes) != 32:
-            raise BadKey(f"public key of {self.name!r} has {len(self.public_bytes)} bytes, an Ed25519 key has 32")
+            raise BadKey(
+                f"public key of {self.name!r} has {len(self.public_bytes)} bytes, an Ed25519 key has 32",
+                remedy="Copy the whole key.",
+            )
 
     @property
     def hash(self) -> bytes:
@@ -155,7 +161,9 @@ class VerifyingKey:
             raise BadKey(f"verifying key {text!r} is not an Ed25519 key (type byte 0x01)", remedy=remedy)
         key = cls(name, data[1:])
         if key_hash != key.hash.hex():
-            raise BadKey(f"verifying key {text!r}: hash {key_hash!r} does not belong to name and key", remedy=remedy)
+            raise BadKey(
+                f"verifying key {text!r}: hash {key_hash!r} does not belong to name and key", remedy=remedy
+            )
         return key
 
     def to_pem(self) -> str:
@@ -213,10 +221,16 @@ class SigningKey:
         return f"SigningKey({self.key_id})"
 
     def save(self, path: Path) -> None:
-        """Create the file with mode 0600: whole or not at all, never over an existing one (`KeyFileExists`)."""
+        """Create the file with mode 0600: whole or not at all, never over an existing one.
+
+        Raises `KeyFileExists`, or `KeyFileMissing` when there is no such folder.
+        """
         pem = self._private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileNotFoundError as error:
+            raise KeyFileMissing(f"no folder {path.parent} for a key file", remedy="Create it.") from error
         try:
             with os.fdopen(fd, "wb") as file:
                 file.write(f"{_KEY_HEADLINE}{self.name}\n".encode() + pem)
@@ -239,7 +253,9 @@ class SigningKey:
                 mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
                 text = file.read()
         except FileNotFoundError as error:
-            raise KeyFileMissing(f"no key file at {path}", remedy="Create the key or correct the path.") from error
+            raise KeyFileMissing(
+                f"no key file at {path}", remedy="Create the key or correct the path."
+            ) from error
         if mode & 0o077:
             raise UnsafeKeyFile(
                 f"private key file {path} has mode {mode:04o}: others than its owner may use it",
@@ -249,11 +265,13 @@ class SigningKey:
 
     @classmethod
     def _parse(cls, text: bytes, path: Path) -> SigningKey:
-        remedy = f"The file must have a line `{_KEY_HEADLINE}NAME` and an unencrypted Ed25519 PKCS#8 PEM block."
+        remedy = (
+            f"The file must have a line `{_KEY_HEADLINE}NAME` and an unencrypted Ed25519 PKCS#8 PEM block."
+        )
         try:
             headline, pem = text.decode("utf-8").split("\n", 1)
             private = load_pem_private_key(pem.encode(), password=None)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
             raise BadKey(f"key file {path} holds no readable private key", remedy=remedy) from error
         if not headline.startswith(_KEY_HEADLINE) or not isinstance(private, Ed25519PrivateKey):
             raise BadKey(f"key file {path} holds no named Ed25519 private key", remedy=remedy)
@@ -266,13 +284,13 @@ class SigningKey:
         try:
             key = cls.load(path)
         except KeyFileMissing:
-            try:
+            with suppress(KeyFileExists):  # somebody else was faster: theirs is the key
                 cls.generate(name).save(path)
-            except KeyFileExists:
-                pass  # somebody else was faster: theirs is the key
             key = cls.load(path)
         if key.name != name:
-            raise BadKey(f"key file {path} holds the key {key.name!r}, not {name!r}", remedy="Correct the path.")
+            raise BadKey(
+                f"key file {path} holds the key {key.name!r}, not {name!r}", remedy="Correct the path."
+            )
         return key
 
 
@@ -309,11 +327,14 @@ class KeyRing:
         except UnicodeDecodeError as error:
             raise BadKey(f"key file {path} is not UTF-8 text", remedy="Give a JSON or PEM file.") from error
         try:
-            return cls(_keys_of_json(text) if text.lstrip().startswith("{") else _keys_of_pem(text))
-        except (BadKey, ValueError) as error:
+            keys = _keys_of_json(text) if text.lstrip().startswith("{") else _keys_of_pem(text)
+            if not keys:
+                raise ValueError("no key in it")
+            return cls(keys)
+        except (BadKey, ValueError, UnsupportedAlgorithm) as error:
             raise BadKey(
                 f"key file {path}: {error}",
-                remedy=f'Give {{"keys": ["name+hash+base64", …]}}, or public PEM blocks below `{_KEY_HEADLINE}NAME`.',
+                remedy=f'Give {{"keys": ["name+hash+base64"]}}, or PEM blocks after `{_KEY_HEADLINE}NAME`.',
             ) from error
 
     def to_json(self) -> str:
@@ -369,11 +390,15 @@ def sign_statement(claims: Mapping[str, Any], *, typ: str, key: SigningKey) -> s
     """
     _check_lifetime(claims)
     try:
-        payload = json.dumps(dict(claims), ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+        payload = json.dumps(
+            dict(claims), ensure_ascii=False, separators=(",", ":"), allow_nan=False
+        ).encode()
     except (TypeError, ValueError) as error:
         raise UnsignableStatement(f"claims are not JSON: {error}") from error
     if len(payload) * 4 > MAX_STATEMENT_BYTES * 3:
-        raise UnsignableStatement(f"claims take {len(payload)} bytes, a statement carries {MAX_STATEMENT_BYTES * 3 // 4}")
+        raise UnsignableStatement(
+            f"claims take {len(payload)} bytes, a statement carries {MAX_STATEMENT_BYTES * 3 // 4}"
+        )
     header = {"alg": JWS_ALGORITHM, "typ": typ, "kid": key.key_id}
     return jws.serialize_compact(header, payload, OKPKey.import_key(key._private), registry=_registry())
 
@@ -381,14 +406,15 @@ def sign_statement(claims: Mapping[str, Any], *, typ: str, key: SigningKey) -> s
 def verify_statement(
     token: str, *, typ: str, keys: KeyFinder, audience: str | None = None, now: datetime | None = None
 ) -> dict[str, Any]:
-    """The claims of a statement that holds at `now` (default: the clock). Raises `BadStatement` for any other.
+    """The claims of a statement that holds at `now` (default: the clock). Raises `BadStatement`.
 
     A token that names an audience is refused where none, or another, is expected (RFC 7519 §4.1.3).
     """
+    moment = datetime.now(UTC) if now is None else now
+    if moment.tzinfo is None:
+        raise ValueError("`now` needs a time zone")
     obj = _extract(token)
     header = obj.headers()
-    if set(header) != {"alg", "typ", "kid"}:
-        raise BadStatement("format", f"header members {sorted(map(str, header))} are not alg, kid and typ")
     if header["alg"] != JWS_ALGORITHM:
         raise BadStatement("alg", f"{header['alg']!r} is not {JWS_ALGORITHM!r}")
     if header["typ"] != typ:
@@ -396,12 +422,14 @@ def verify_statement(
     key = keys.find(KeyId(header["kid"])) if isinstance(header["kid"], str) else None
     if key is None:
         raise BadStatement(
-            "kid", f"key {header['kid']!r} is not trusted here", remedy="Check that both sides have the current key ring."
+            "kid",
+            f"key {header['kid']!r} is not trusted here",
+            remedy="Check that both sides have the current key ring.",
         )
     if not _signature_holds(obj, key):
         raise BadStatement("signature", f"not made by {key.key_id} over this text")
     claims = _claims(obj.payload)
-    _check_times(claims, datetime.now(UTC) if now is None else now)
+    _check_times(claims, moment.timestamp())
     _check_audience(claims.get("aud"), audience)
     return claims
 
@@ -414,10 +442,14 @@ def _registry() -> jws.JWSRegistry:
 
 def _extract(token: str) -> jws.CompactSignature:
     try:
-        return jws.extract_compact(token.encode("ascii"), registry=_registry())
+        obj = jws.extract_compact(token.encode("ascii"), registry=_registry())
+        members = sorted(obj.headers().keys())
     except (JoseError, ValueError, TypeError, AttributeError, KeyError) as error:
         # The library answers a header that is JSON but no object with the errors of plain Python.
         raise BadStatement("format", "not a compact JWS") from error
+    if members != ["alg", "kid", "typ"]:
+        raise BadStatement("format", f"header members {members} are not alg, kid and typ")
+    return obj
 
 
 def _signature_holds(obj: jws.CompactSignature, key: VerifyingKey) -> bool:
@@ -439,21 +471,23 @@ def _claims(payload: bytes) -> dict[str, Any]:
 
 def _check_lifetime(claims: Mapping[str, Any]) -> None:
     for name in ("iat", "exp"):
-        if type(claims.get(name)) is not int:
-            raise UnsignableStatement(f"claim {name} must be whole seconds since 1970, not {claims.get(name)!r}")
+        value = claims.get(name)
+        if type(value) is not int or not 0 <= value < 1 << 53:
+            raise UnsignableStatement(f"claim {name} must be whole seconds since 1970, not {value!r}")
     if claims["exp"] <= claims["iat"]:
         raise UnsignableStatement(f"claim exp ({claims['exp']}) must be after iat ({claims['iat']})")
 
 
-def _check_times(claims: Mapping[str, Any], now: datetime) -> None:
+def _check_times(claims: Mapping[str, Any], seconds: float) -> None:
     try:
         _check_lifetime(claims)
     except UnsignableStatement as error:
         raise BadStatement("claims", error.message) from error
-    seconds = now.timestamp()
     if claims["iat"] > seconds + CLOCK_SKEW_SECONDS:
         raise BadStatement(
-            "iat", f"issued {claims['iat'] - seconds:.0f} s in the future", remedy="Synchronise the clocks of both machines."
+            "iat",
+            f"issued {claims['iat'] - seconds:.0f} s in the future",
+            remedy="Synchronise the clocks of both machines.",
         )
     if claims["exp"] <= seconds:
         raise BadStatement("exp", f"expired {seconds - claims['exp']:.0f} s ago")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..errors import FailedPrecondition, Unauthenticated, Unavailable
+from plaza_kit.errors import FailedPrecondition, Unauthenticated, Unavailable
 
 LOG_IN_AGAIN = "Log in again and repeat the request with the new token."
 

@@ -10,12 +10,10 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import cast
 
 import httpx
 from joserfc.errors import JoseError
 from joserfc.jwk import JWKRegistry, Key
-from joserfc.jwk import KeyParameters as _KeyParameters
 
 from .errors import BadToken, IssuerUnavailable
 
@@ -53,7 +51,9 @@ class IssuerMetadata:
     async def endpoints(self) -> Endpoints:
         """Raises `IssuerUnavailable` when it cannot be had, or is somebody else's."""
         if self._endpoints is None:
-            document = await fetch_json(self._http, self.issuer, f"{self.issuer}/.well-known/openid-configuration")
+            document = await fetch_json(
+                self._http, self.issuer, f"{self.issuer}/.well-known/openid-configuration"
+            )
             # Discovery 1.0, section 4.3: the document must name the very issuer that was asked.
             if document.get("issuer") != self.issuer:
                 raise IssuerUnavailable(self.issuer, f"it calls itself {document.get('issuer')!r}")
@@ -99,8 +99,16 @@ class SigningKeys:
             raise self._failure
         found = self._keys.get(kid)
         if found is None:
-            raise BadToken("unknown_key", "The access token is signed with a key that the issuer does not publish.")
+            raise BadToken(
+                "unknown_key", "The access token is signed with a key that the issuer does not publish."
+            )
         return found
+
+    async def aclose(self) -> None:
+        """Ends a refresh that is still under way."""
+        if self._refresh is not None and not self._refresh.done():
+            self._refresh.cancel()
+            await asyncio.gather(self._refresh, return_exceptions=True)
 
     def _refresh_when_old(self) -> None:
         # Beside the request, not in it: a slow issuer must not slow those whose key is known.
@@ -120,7 +128,9 @@ class SigningKeys:
                 self._failure = failure
                 return
             self._keys = self._usable(document)
-            self._failure = None if self._keys else IssuerUnavailable(self._metadata.issuer, "it publishes no key")
+            self._failure = (
+                None if self._keys else IssuerUnavailable(self._metadata.issuer, "it publishes no key")
+            )
             self._answered_at = self._monotonic()
 
     def _usable(self, document: Mapping[str, object]) -> dict[str, Key]:
@@ -135,18 +145,13 @@ class SigningKeys:
             if entry.get("alg") is not None and entry["alg"] not in self._algorithms:
                 continue
             try:
-                keys[entry["kid"]] = JWKRegistry.import_key(cast("_DictKey", entry))
+                keys[entry["kid"]] = JWKRegistry.import_key(entry)
             except (JoseError, ValueError, TypeError, KeyError):
                 continue
         return keys
 
     def _age(self, moment: float) -> float:
         return self._monotonic() - moment
-
-
-_DictKey = dict[str, str | list[str]]
-__all__ = ["Endpoints", "IssuerMetadata", "SigningKeys", "fetch_json", "issuer_client"]
-_ = _KeyParameters
 
 
 async def fetch_json(http: httpx.AsyncClient, issuer: str, url: str) -> dict[str, object]:

@@ -52,7 +52,7 @@ class Principal:
 
     @property
     def name(self) -> str:
-        """`people/<subject>`, `machines/<client id>` or `services/<client id>`: the name in ledger and audit."""
+        """`people/<subject>`, `machines/<client id>`, `services/<client id>`: for ledger and audit."""
         match self.kind:
             case PrincipalKind.PERSON:
                 return f"people/{self.subject}"

@@ -1,0 +1,82 @@
+"""Connections and transactions. Each transaction says for whom it works; row-level security holds it to that."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from sqlalchemy import text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+from plaza_kit.identity import Principal, PrincipalKind
+
+SEES_ALL = frozenset({"city-administrator", "auditor"})
+"""Roles that row-level security lets see every department; the policy decides what they may do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """For whom a transaction works: some departments, or all of them (`departments is None`)."""
+
+    departments: frozenset[str] | None
+
+    @classmethod
+    def of(cls, principal: Principal) -> Scope:
+        """A person or machine works for its departments; services and those who audit see all."""
+        if principal.kind is PrincipalKind.SERVICE or principal.roles & SEES_ALL:
+            return cls.everything()
+        return cls(principal.departments)
+
+    @classmethod
+    def everything(cls) -> Scope:
+        """For a service's own work: migrations, outbox, jobs."""
+        return cls(None)
+
+    @classmethod
+    def department(cls, department: str) -> Scope:
+        """One department, by its id."""
+        return cls(frozenset({department}))
+
+
+class Database:
+    """One service's schema."""
+
+    def __init__(self, url: str, schema: str, *, pool_size: int = 8) -> None:
+        """`url`: `postgresql://…`; `schema`: the service's own, first and only on the search path."""
+        self.url = url
+        self.schema = schema
+        self.engine = create_async_engine(
+            psycopg_url(url),
+            pool_size=pool_size,
+            max_overflow=8,
+            pool_pre_ping=True,
+            connect_args={"options": f"-c search_path={schema} -c statement_timeout=60000"},
+        )
+
+    @asynccontextmanager
+    async def transaction(self, scope: Scope) -> AsyncIterator[AsyncConnection]:
+        """A transaction that sees and writes only what the scope allows; committed when the block ends well."""
+        async with self.engine.begin() as connection:
+            everything = scope.departments is None
+            await connection.execute(
+                text(
+                    "SELECT set_config('plaza.scope', :scope, true),"
+                    " set_config('plaza.departments', :departments, true)"
+                ),
+                {
+                    "scope": "all" if everything else "departments",
+                    "departments": ",".join(sorted(scope.departments or ())),
+                },
+            )
+            yield connection
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self.engine.dispose()
+
+
+def psycopg_url(url: str) -> URL:
+    """The same address for SQLAlchemy with psycopg 3."""
+    return make_url(url).set(drivername="postgresql+psycopg")

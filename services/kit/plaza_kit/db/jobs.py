@@ -1,0 +1,105 @@
+"""Durable jobs in a service's own schema (procrastinate): any process takes over a dead one's job.
+
+Steps must be idempotent: a job may run again from the start after a kill.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import orjson
+import procrastinate
+import psycopg
+from procrastinate.schema import SchemaManager
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from plaza_kit import telemetry
+
+_log = telemetry.log("jobs")
+
+HEARTBEAT_SECONDS = 2.0
+STALLED_SECONDS = 8.0
+"""A worker silent for this long is dead; its jobs are taken over."""
+
+
+def schema_sql() -> str:
+    """The statements that create the job tables, for a service's first migration."""
+    return str(SchemaManager.get_schema())
+
+
+class _Patient(procrastinate.BaseRetryStrategy):
+    """Try again after 1, 2, 4 … seconds, at most a minute apart."""
+
+    def __init__(self, max_attempts: int) -> None:
+        self._max_attempts = max_attempts
+
+    def get_retry_decision(
+        self, *, exception: BaseException, job: procrastinate.jobs.Job
+    ) -> procrastinate.RetryDecision | None:
+        if job.attempts >= self._max_attempts:
+            return None
+        return procrastinate.RetryDecision(retry_in={"seconds": min(2**job.attempts, 60)})
+
+
+class Jobs:
+    """One service's jobs."""
+
+    def __init__(self, database_url: str, schema: str, *, concurrency: int = 2) -> None:
+        self._concurrency = concurrency
+        self._app = procrastinate.App(
+            connector=procrastinate.PsycopgConnector(
+                conninfo=database_url, kwargs={"options": f"-c search_path={schema}"}, min_size=1, max_size=6
+            )
+        )
+        self._tasks: dict[str, Any] = {}
+
+    def register(self, name: str, run: Callable[..., Awaitable[None]], *, max_attempts: int = 20) -> None:
+        """Name a coroutine function as a job; failures are retried with growing pauses (1 to 60 s)."""
+        self._tasks[name] = self._app.task(name=name, retry=_Patient(max_attempts))(run)
+
+    async def defer(self, name: str, arguments: Mapping[str, Any], *, lock: str | None = None) -> None:
+        """Put a job into the queue. Jobs with the same lock run one after the other."""
+        await self._tasks[name].configure(lock=lock).defer_async(**arguments)
+
+    async def run(self) -> None:
+        """Work for ever: run jobs, and take over those of dead workers."""
+        async with self._app.open_async(), asyncio.TaskGroup() as group:
+            group.create_task(self._adopt_orphans())
+            group.create_task(
+                self._app.run_worker_async(
+                    concurrency=self._concurrency,
+                    install_signal_handlers=False,
+                    fetch_job_polling_interval=1.0,
+                    update_heartbeat_interval=HEARTBEAT_SECONDS,
+                    stalled_worker_timeout=STALLED_SECONDS,
+                    shutdown_graceful_timeout=5.0,
+                )
+            )
+
+    async def _adopt_orphans(self) -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            try:
+                for job in await self._app.job_manager.get_stalled_jobs(
+                    seconds_since_heartbeat=STALLED_SECONDS
+                ):
+                    _log.warning("taking over a dead worker's job", job=job.id, task=job.task_name)
+                    await self._app.job_manager.retry_job(job)
+            except (psycopg.Error, procrastinate.exceptions.ProcrastinateException) as error:
+                _log.warning("cannot look for stalled jobs", error=repr(error))
+
+
+async def defer_in(
+    connection: AsyncConnection, name: str, arguments: Mapping[str, Any], *, lock: str | None = None
+) -> None:
+    """Put a job into the queue inside a transaction: it exists if and only if the transaction commits."""
+    await connection.execute(
+        text(
+            "INSERT INTO procrastinate_jobs (queue_name, task_name, priority, lock, args, status, attempts)"
+            " VALUES ('default', :name, 0, :lock, CAST(:args AS jsonb), 'todo', 0)"
+        ),
+        {"name": name, "lock": lock, "args": orjson.dumps(dict(arguments)).decode()},
+    )

@@ -1,0 +1,1 @@
+"""gRPC as every service uses it: one server, one way to call, one mapping of errors."""

@@ -1,0 +1,179 @@
+"""The one server interceptor: trace, verify the caller, validate the request, map errors, measure.
+
+Every service verifies every caller itself; a gateway or a peer is not trusted to have done so.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import grpc
+import protovalidate
+from google.protobuf import descriptor_pool
+from google.protobuf.message import Message
+from google.rpc import status_pb2
+from opentelemetry import context as otel_context
+from plaza.common.v1 import annotations_pb2
+
+from plaza_kit import telemetry
+from plaza_kit.errors import FieldViolation, InvalidArgument, PlazaError
+from plaza_kit.identity import TokenVerifier
+from plaza_kit.rpc import context
+from plaza_kit.rpc.status import DETAILS_KEY, code_of, internal, status_of, to_status
+
+_log = telemetry.log("rpc")
+_validator = protovalidate.Validator()
+
+
+class InvalidRequest(InvalidArgument):
+    """The request breaks a rule that the contract declares; each violation names its field."""
+
+
+def validate(request: Message) -> None:
+    """Check a request against the `buf.validate` rules of its proto. Raises InvalidRequest with every violation."""
+    found = _validator.collect_violations(request)
+    if not found:
+        return
+    violations = tuple(
+        FieldViolation(_path(v.proto.field), v.proto.message or v.proto.rule_id or "is not valid")
+        for v in found
+    )
+    first = violations[0]
+    raise InvalidRequest(
+        f"{first.field}: {first.description}",
+        remedy="correct the named fields; the API documentation gives their rules",
+        violations=violations,
+    )
+
+
+def _path(field: Any) -> str:
+    """`dataset.contract.fields[2].name`, as a caller would write it."""
+    parts: list[str] = []
+    for element in field.elements if field is not None else ():
+        subscript = element.subscript
+        index = f"[{subscript.value}]" if subscript is not None else ""
+        parts.append(f"{element.field_name}{index}")
+    return ".".join(parts)
+
+
+@functools.cache
+def is_anonymous(method: str) -> bool:
+    """Whether a method (`/package.Service/Method`) answers without a caller: health, reflection, declared ones."""
+    service, _, name = method.lstrip("/").partition("/")
+    if service.startswith("grpc."):
+        return True
+    try:
+        found = descriptor_pool.Default().FindServiceByName(service).FindMethodByName(name)
+    except KeyError:
+        return False
+    return bool(found.GetOptions().Extensions[annotations_pb2.anonymous])
+
+
+class Guard(grpc.aio.ServerInterceptor):
+    """Wraps every handler of a server."""
+
+    def __init__(self, verifier: TokenVerifier) -> None:
+        self._verifier = verifier
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        handler = await continuation(handler_call_details)
+        method = handler_call_details.method
+        if handler is None or method.startswith("/grpc."):
+            return handler
+        # Streaming requests are validated message by message by their use case: the first one decides.
+        if handler.unary_unary is not None:
+            return _replace(handler, unary_unary=self._unary(method, handler.unary_unary))
+        if handler.unary_stream is not None:
+            return _replace(handler, unary_stream=self._stream(method, handler.unary_stream))
+        if handler.stream_unary is not None:
+            return _replace(handler, stream_unary=self._unary(method, handler.stream_unary))
+        return _replace(handler, stream_stream=self._stream(method, handler.stream_stream))
+
+    def _unary(self, method: str, behaviour: Any) -> Any:
+        async def call(request: Any, rpc: grpc.aio.ServicerContext[Any, Any]) -> Any:
+            async with _Call(method, rpc) as measured:
+                await self._admit(method, request, rpc)
+                response = await behaviour(request, rpc)
+                measured.code = grpc.StatusCode.OK
+                return response
+
+        return call
+
+    def _stream(self, method: str, behaviour: Any) -> Any:
+        async def call(request: Any, rpc: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
+            async with _Call(method, rpc) as measured:
+                await self._admit(method, request, rpc)
+                async for response in behaviour(request, rpc):
+                    yield response
+                measured.code = grpc.StatusCode.OK
+
+        return call
+
+    async def _admit(self, method: str, request: Any, rpc: grpc.aio.ServicerContext[Any, Any]) -> None:
+        metadata = {key: value for key, value in rpc.invocation_metadata() or () if isinstance(value, str)}
+        scheme, _, token = metadata.get("authorization", "").partition(" ")
+        principal = await self._verifier.verify(token.strip()) if scheme.lower() == "bearer" else None
+        context.set_caller(principal)
+        if principal is None and not is_anonymous(method):
+            context.caller()
+        if isinstance(request, Message):
+            validate(request)
+
+
+class _Call:
+    """One call: its trace, its time, and the translation of whatever goes wrong."""
+
+    def __init__(self, method: str, rpc: grpc.aio.ServicerContext[Any, Any]) -> None:
+        self._method = method
+        self._rpc = rpc
+        self.code = grpc.StatusCode.CANCELLED
+
+    async def __aenter__(self) -> _Call:
+        self._started = time.perf_counter()
+        metadata = {k: v for k, v in self._rpc.invocation_metadata() or () if isinstance(v, str)}
+        self._token = otel_context.attach(telemetry.extract(metadata))
+        self._span = telemetry.tracer().start_as_current_span(self._method.lstrip("/"))
+        self._span.__enter__()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: Any) -> None:
+        try:
+            if isinstance(error, Exception):
+                await self._abort(error)
+        finally:
+            self._span.__exit__(None, None, None)
+            telemetry.RPC_SECONDS.labels(self._method, self.code.name).observe(
+                time.perf_counter() - self._started
+            )
+            try:
+                otel_context.detach(self._token)
+            except ValueError:
+                # A stream that is closed from another task ends in a context that is not ours to restore.
+                _log.debug("trace context not detached", method=self._method)
+
+    async def _abort(self, error: Exception) -> None:
+        status = self._status(error)
+        self.code = code_of(status)
+        await self._rpc.abort(
+            self.code, status.message, trailing_metadata=((DETAILS_KEY, status.SerializeToString()),)
+        )
+
+    def _status(self, error: Exception) -> status_pb2.Status:
+        if isinstance(error, PlazaError):
+            return to_status(error)
+        if isinstance(error, grpc.aio.AioRpcError):
+            # A peer's refusal is our refusal: its words, reason and remedy travel on unchanged.
+            return status_of(error)
+        _log.error("unexpected error", method=self._method, exc_info=error)
+        return internal(telemetry.current_trace_id())
+
+
+def _replace(handler: grpc.RpcMethodHandler[Any, Any], **behaviour: Any) -> grpc.RpcMethodHandler[Any, Any]:
+    return handler._replace(**behaviour)  # type: ignore[attr-defined,no-any-return]  # a namedtuple in fact

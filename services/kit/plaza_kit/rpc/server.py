@@ -1,0 +1,97 @@
+"""The one way to run a gRPC server: guard, health, reflection, keepalive, graceful stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1._async import HealthServicer
+from grpc_reflection.v1alpha import reflection
+
+from plaza_kit import telemetry
+from plaza_kit.identity import TokenVerifier
+from plaza_kit.rpc.guard import Guard
+
+_log = telemetry.log("server")
+
+SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
+    # Connections are closed now and then, so that round_robin clients find new replicas.
+    ("grpc.max_connection_age_ms", 300_000),
+    ("grpc.max_connection_age_grace_ms", 60_000),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    ("grpc.max_receive_message_length", 16 * 1024 * 1024),
+)
+DRAIN_SECONDS = 10
+
+ServicerContext = grpc.aio.ServicerContext[Any, Any]
+"""What a servicer's method gets beside its request."""
+
+Registration = Callable[[Any], None]
+"""Adds one servicer to a server: `lambda server: add_XServicer_to_server(X(...), server)`."""
+
+
+class Server:
+    """A gRPC server of one service."""
+
+    def __init__(
+        self,
+        listen: str,
+        verifier: TokenVerifier,
+        registrations: Sequence[Registration],
+        service_names: Sequence[str],
+    ) -> None:
+        """`listen`: `unix:/path` (made 0600) or `host:port`; `service_names`: full proto names, for health."""
+        self.listen = listen
+        self._server = grpc.aio.server(interceptors=[Guard(verifier)], options=list(SERVER_OPTIONS))
+        self._health = HealthServicer()
+        self._names = ["", *service_names]
+        for register in registrations:
+            register(self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)  # type: ignore[no-untyped-call]
+        names = (*service_names, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._server)  # type: ignore[no-untyped-call]
+
+    async def start(self) -> None:
+        """Listen and report SERVING. Raises RuntimeError when the address is taken."""
+        _forget_socket(self.listen)
+        self._server.add_insecure_port(self.listen)
+        await self._server.start()
+        _own_socket(self.listen)
+        for name in self._names:
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        _log.info("listening", address=self.listen)
+
+    async def stop(self) -> None:
+        """Say NOT_SERVING, then let calls under way end, for at most DRAIN_SECONDS."""
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(grace=DRAIN_SECONDS)
+
+
+def _forget_socket(listen: str) -> None:
+    """A killed process leaves its socket file behind; nobody else may own this path."""
+    if listen.startswith("unix:"):
+        Path(listen.removeprefix("unix:")).unlink(missing_ok=True)
+
+
+def _own_socket(listen: str) -> None:
+    """Only this user may connect."""
+    if listen.startswith("unix:"):
+        Path(listen.removeprefix("unix:")).chmod(0o600)
+
+
+async def run_until_stopped() -> None:
+    """Wait for SIGTERM or SIGINT (grpc.aio handles neither)."""
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with contextlib.suppress(NotImplementedError):
+            loop.add_signal_handler(number, stopped.set)
+    await stopped.wait()

@@ -1,0 +1,84 @@
+"""Settings by environment: one typed class per service, every missing value reported at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import Field, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class BadSettings(Exception):
+    """The environment does not say what a process needs. The message lists every value and all its names."""
+
+
+class ServiceSettings(BaseSettings):
+    """What every service needs. Names in the environment are the field names in capitals behind `PLAZA_`."""
+
+    model_config = SettingsConfigDict(env_prefix="PLAZA_", extra="ignore", frozen=True)
+
+    listen: str = Field(description="gRPC address: `unix:/path/to.sock` or `host:port`")
+    database_url: str = Field(description="PostgreSQL of this service: `postgresql://role:password@host/db`")
+    issuer: str = Field(description="OIDC issuer, for example `https://id.city.example/realms/plaza`")
+    audience: str = Field(default="plaza", description="audience that access tokens must carry")
+    client_id: str = Field(description="the service's own OIDC client")
+    client_secret: str = Field(repr=False, description="its secret")
+    trust_file: Path = Field(description="security's public keys, pinned (JSON)")
+    security_address: str = Field(description="gRPC address of security")
+    metrics_address: str = Field(default="", description="`host:port` for Prometheus; empty: not served")
+    log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR")
+    otlp_endpoint: str = Field(default="", description="OTLP gRPC collector; empty: no traces are sent")
+
+
+class LakeReaderSettings(ServiceSettings):
+    """What a service needs that also reads the lake."""
+
+    lake_catalog_url: str = Field(description="PostgreSQL URL of the Iceberg catalog (schema `lake`)")
+    lake_warehouse: str = Field(description="root of the lake: a path, or `s3://bucket/prefix`")
+
+
+S = TypeVar("S", bound=BaseSettings)
+
+
+def load(settings_class: type[S]) -> S:
+    """Read settings from the environment. Raises BadSettings naming every bad value and its names."""
+    try:
+        return settings_class()
+    except ValidationError as error:
+        lines = [_explain(settings_class, dict(problem)) for problem in error.errors()]
+        raise BadSettings(
+            f"{len(lines)} setting(s) are missing or wrong:\n" + "\n".join(f"  - {line}" for line in lines)
+        ) from None
+
+
+def _explain(settings_class: type[BaseSettings], problem: dict[str, Any]) -> str:
+    name = str(problem["loc"][0])
+    known = settings_class.model_fields.get(name)
+    variables = " or ".join(_environment_names(settings_class, name, known))
+    purpose = f" ({known.description})" if known is not None and known.description else ""
+    if problem["type"] == "missing":
+        return f"set {variables}{purpose}"
+    return f"{variables}: {problem['msg']}{purpose}"
+
+
+def _environment_names(
+    settings_class: type[BaseSettings], name: str, field: FieldInfo | None
+) -> tuple[str, ...]:
+    alias = field.validation_alias if field is not None else None
+    if alias is None:
+        # An aliased field is reported under its first alias, which is already a name in the environment.
+        owner = [f for f in settings_class.model_fields.values() if name in _aliases(f)]
+        return (
+            _aliases(owner[0]) if owner else (f"{settings_class.model_config['env_prefix']}{name}".upper(),)
+        )
+    return _aliases(field)
+
+
+def _aliases(field: FieldInfo | None) -> tuple[str, ...]:
+    alias = field.validation_alias if field is not None else None
+    if alias is None:
+        return ()
+    choices = getattr(alias, "choices", [alias])
+    return tuple(str(choice) for choice in choices)
