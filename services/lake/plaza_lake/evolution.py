@@ -1,0 +1,65 @@
+"""What a new contract version may change about a table that already has rows."""
+
+from __future__ import annotations
+
+from plaza_kit.errors import FailedPrecondition
+from pyiceberg.table import Transaction
+
+from plaza_lake.schema import Column, TableSchema, iceberg_type
+from plaza_lake.tables import table_schema
+
+
+class SchemaConflict(FailedPrecondition):
+    """A schema that the table's earlier rows cannot follow."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(
+            f"the table cannot take this schema: {problem}",
+            remedy="Keep fields, types and key; make new fields optional. Else register a new dataset.",
+        )
+
+
+def evolve(transaction: Transaction, wanted: TableSchema) -> None:
+    """Stages the change from the table's schema to the wanted one, in the same commit as the rows.
+
+    Allowed: new optional columns anywhere, a required column made optional, another order. Every commit
+    carries all columns, so that each version's newest files know them all. Raises `SchemaConflict`.
+    """
+    # `Transaction._table` is PyIceberg's only way back from a transaction to its table.
+    present = table_schema(transaction._table)
+    if present == wanted:
+        return
+    added = _check(present, wanted)
+    with transaction.update_schema() as update:
+        for column in added:
+            update.add_column(column.name, iceberg_type(column))
+        for column in present.columns:
+            now = wanted.column(column.name)
+            if column.required and now is not None and not now.required:
+                update.make_column_optional(column.name)
+        if wanted.names != present.names + tuple(column.name for column in added):
+            update.move_first(wanted.names[0])
+            for before, name in zip(wanted.names, wanted.names[1:], strict=False):
+                update.move_after(name, before)
+
+
+def _check(present: TableSchema, wanted: TableSchema) -> list[Column]:
+    if wanted.key != present.key:
+        raise SchemaConflict(
+            f"its key is ({', '.join(present.key)}), the new one would be ({', '.join(wanted.key)})"
+        )
+    for column in present.columns:
+        now = wanted.column(column.name)
+        if now is None:
+            raise SchemaConflict(f"field {column.name} is missing")
+        if now.type is not column.type:
+            raise SchemaConflict(f"field {column.name} is {column.type}, the new one would be {now.type}")
+        if column.name in present.key and now.required is not column.required:
+            raise SchemaConflict(f"key field {column.name} would change whether it is required")
+        if now.required and not column.required:
+            raise SchemaConflict(f"field {column.name} would become required, but earlier rows may lack it")
+    added = [column for column in wanted.columns if present.column(column.name) is None]
+    for column in added:
+        if column.required:
+            raise SchemaConflict(f"new field {column.name} is required, but earlier rows lack it")
+    return added

@@ -1,0 +1,234 @@
+"""Where the tables of a dataset are: names in the catalog, folders in the warehouse; open and make them."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import sqlalchemy.exc
+from plaza_kit.errors import InvalidArgument, NotFound, Unavailable
+from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.exceptions import (
+    NamespaceAlreadyExistsError,
+    NoSuchTableError,
+    TableAlreadyExistsError,
+)
+from pyiceberg.table import Table, TableProperties
+from sqlalchemy.engine import make_url
+
+from plaza_lake.schema import TableKind, TableSchema, iceberg_schema, schema_from_iceberg
+
+CATALOG_NAME: Final = "plaza"
+KEY_PROPERTY: Final = "plaza.key"
+"""Table property: the key's field names, a JSON list. Iceberg's identifier fields know no order."""
+_SESSION: Final = "-csearch_path=lake -clock_timeout=5000 -cstatement_timeout=30000"
+_DATASET: Final = re.compile(r"departments/([a-z][a-z0-9-]{0,62})/datasets/([a-z][a-z0-9-]{0,62})")
+
+
+class InvalidDatasetName(InvalidArgument):
+    """Not the resource name of a dataset."""
+
+
+class TableNotFound(NotFound):
+    """Nothing was ever committed to this table."""
+
+    def __init__(self, dataset: str, table: TableKind) -> None:
+        what = "rows" if table == "rows" else "quarantined rows"
+        super().__init__(
+            f"{dataset} has no {what} yet",
+            remedy="Load a file first." if table == "rows" else "No row was refused so far.",
+            facts={"dataset": dataset, "table": table},
+        )
+
+
+class LakeUnavailable(Unavailable):
+    """The catalog's database does not answer."""
+
+
+class UnsupportedWarehouse(InvalidArgument):
+    """The warehouse lies where no engine of ours can read."""
+
+
+@dataclass(frozen=True, slots=True)
+class LakeSettings:
+    """Where the lake is, and what one query may use."""
+
+    catalog_url: str = field(repr=False)
+    """`postgresql+psycopg2://…`; tables are looked for in schema `lake` unless the URL sets `options`."""
+    warehouse: str
+    """A local path or `file://` URI under which all departments' folders lie."""
+    create_catalog: bool = True
+    """Make the catalog's two tables if they are missing. Off for services that only read."""
+    memory_limit: str = "1GB"
+    """Of one query; beyond it DuckDB spills to `temp_directory`."""
+    threads: int = 2
+    """Of one query."""
+    temp_directory: str | None = None
+    """None: a private directory in the system's temporary folder. Spilled rows are the data's grade."""
+
+
+class DatasetName(NamedTuple):
+    """The two slugs of `departments/{department}/datasets/{dataset}`."""
+
+    department: str
+    dataset: str
+
+
+def parse_dataset(name: str) -> DatasetName:
+    """Raises `InvalidDatasetName`."""
+    match = _DATASET.fullmatch(name)
+    if match is None:
+        raise InvalidDatasetName(
+            f"{name!r} is not the name of a dataset",
+            remedy="Write departments/{department}/datasets/{dataset} with slugs of a-z, 0-9 and hyphens.",
+        )
+    return DatasetName(match[1], match[2])
+
+
+def identifier(dataset: str, table: TableKind) -> tuple[str, str]:
+    """Namespace and table in the catalog: `ecology` and `air-quality` or `air-quality__quarantine`."""
+    name = parse_dataset(dataset)
+    return (name.department, name.dataset if table == "rows" else f"{name.dataset}__quarantine")
+
+
+class Lake:
+    """The catalog and the warehouse. Safe to share between threads; close it at the end.
+
+    Nothing is opened before the first use, so that a service starts while its database is still away.
+    """
+
+    def __init__(self, settings: LakeSettings) -> None:
+        self.settings = settings
+        self._warehouse = _warehouse_uri(settings.warehouse)
+        self._lock = threading.Lock()
+        self._catalog: SqlCatalog | None = None
+        self._spill: Path | None = None
+
+    def __repr__(self) -> str:
+        return f"Lake({self._warehouse})"
+
+    def location(self, dataset: str, table: TableKind) -> str:
+        """The folder of a table: `<warehouse>/<department>/<dataset>/rows` or `…/quarantine`."""
+        name = parse_dataset(dataset)
+        return f"{self._warehouse}/{name.department}/{name.dataset}/{table}"
+
+    def load(self, dataset: str, table: TableKind = "rows") -> Table:
+        """The table as it is now. Raises `TableNotFound`, `LakeUnavailable`."""
+        with catalog_errors():
+            try:
+                return self._open_catalog().load_table(identifier(dataset, table))
+            except NoSuchTableError as error:
+                raise TableNotFound(dataset, table) from error
+
+    def load_or_create(self, dataset: str, table: TableKind, schema: TableSchema) -> Table:
+        """The table, made empty if it is not there; whoever else makes it at the same time is welcome."""
+        try:
+            return self.load(dataset, table)
+        except TableNotFound:
+            return self._create(dataset, table, schema)
+
+    def _create(self, dataset: str, table: TableKind, schema: TableSchema) -> Table:
+        name = identifier(dataset, table)
+        iceberg = iceberg_schema(schema)
+        with catalog_errors():
+            catalog = self._open_catalog()
+            # Another writer may make namespace or table between the look and the insert.
+            with suppress(NamespaceAlreadyExistsError, sqlalchemy.exc.IntegrityError):
+                catalog.create_namespace_if_not_exists(name[0])
+            with suppress(TableAlreadyExistsError):
+                catalog.create_table(
+                    name,
+                    schema=iceberg,
+                    location=self.location(dataset, table),
+                    properties={
+                        TableProperties.FORMAT_VERSION: "2",
+                        # PyIceberg's own retry commits a batch twice: it never asks whether it is in already.
+                        TableProperties.COMMIT_NUM_RETRIES: "0",
+                        # DuckDB writes no field ids; readers find columns by these names.
+                        TableProperties.DEFAULT_NAME_MAPPING: iceberg.name_mapping.model_dump_json(),
+                        TableProperties.METADATA_DELETE_AFTER_COMMIT_ENABLED: "true",
+                        "write.delete.mode": "copy-on-write",
+                        "write.update.mode": "copy-on-write",
+                        "write.merge.mode": "copy-on-write",
+                        KEY_PROPERTY: json.dumps(schema.key),
+                    },
+                )
+        return self.load(dataset, table)
+
+    def spill_directory(self) -> str:
+        """Where queries that outgrow their memory put rows: a directory that only this user can read."""
+        if self.settings.temp_directory is not None:
+            return self.settings.temp_directory
+        with self._lock:
+            if self._spill is None:
+                self._spill = Path(tempfile.mkdtemp(prefix="plaza-lake-"))
+            return str(self._spill)
+
+    def close(self) -> None:
+        """Ends database connections and removes what queries spilled."""
+        with self._lock:
+            if self._catalog is not None:
+                self._catalog.close()
+                self._catalog = None
+            if self._spill is not None:
+                shutil.rmtree(self._spill, ignore_errors=True)
+                self._spill = None
+
+    def _open_catalog(self) -> SqlCatalog:
+        with self._lock:
+            if self._catalog is None:
+                self._catalog = _sql_catalog(self.settings, self._warehouse)
+            return self._catalog
+
+
+def table_schema(table: Table, schema_id: int | None = None) -> TableSchema:
+    """The columns and key of a table, now or under an older Iceberg schema."""
+    iceberg = table.schema() if schema_id is None else table.schemas()[schema_id]
+    return schema_from_iceberg(iceberg, tuple(json.loads(table.properties.get(KEY_PROPERTY, "[]"))))
+
+
+@contextmanager
+def catalog_errors() -> Iterator[None]:
+    """Database failures inside become `LakeUnavailable`: the same request may succeed soon."""
+    try:
+        yield
+    except sqlalchemy.exc.DBAPIError as error:
+        raise LakeUnavailable(
+            f"the lake's catalog does not answer: {type(error.orig).__name__}",
+            remedy="Check that PostgreSQL runs, that schema lake exists and that this role may use it.",
+        ) from error
+
+
+def _sql_catalog(settings: LakeSettings, warehouse: str) -> SqlCatalog:
+    url = make_url(settings.catalog_url)
+    if "options" not in url.query:
+        url = url.update_query_dict({"options": _SESSION})
+    properties = {
+        "uri": url.render_as_string(hide_password=False),
+        "warehouse": warehouse,
+        "pool_pre_ping": "true",
+        "init_catalog_tables": "true" if settings.create_catalog else "false",
+    }
+    try:
+        return SqlCatalog(CATALOG_NAME, **properties)
+    except (sqlalchemy.exc.ProgrammingError, sqlalchemy.exc.IntegrityError):
+        # Two processes made the catalog's tables at once; the second finds them now.
+        return SqlCatalog(CATALOG_NAME, **properties)
+
+
+def _warehouse_uri(warehouse: str) -> str:
+    scheme, _, rest = warehouse.partition("://") if "://" in warehouse else ("file", "", warehouse)
+    if scheme != "file" or any(sign in rest for sign in "*?["):
+        raise UnsupportedWarehouse(
+            f"warehouse {warehouse!r} cannot be used",
+            remedy="Give a local path without the signs * ? [ (DuckDB would take them for patterns).",
+        )
+    return f"file://{Path(rest).absolute()}"
