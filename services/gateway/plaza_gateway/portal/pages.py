@@ -1,0 +1,205 @@
+"""View models to HTML: the only place where the portal's templates are rendered."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, pass_context
+from jinja2.runtime import Context
+from markupsafe import Markup, escape
+from plaza_design import formats
+from plaza_design.figures import waffles
+from plaza_design.i18n import LOCALES, Language, LocalText, Translator, load_translators
+from plaza_design.pages import Frame, environment, page_numbers, render
+
+from plaza_gateway.portal import addresses
+from plaza_gateway.portal.preview import preview
+from plaza_gateway.portal.views import (
+    DatasetView,
+    DimensionView,
+    FileView,
+    HomeView,
+    Light,
+    QualityView,
+    RuleView,
+    SearchQuery,
+    SearchView,
+    TombstoneView,
+)
+
+_HERE = Path(__file__).resolve().parent
+KNOWN_ERRORS = (400, 404, 405, 429, 503)
+
+
+@cache
+def translators() -> dict[Language, Translator]:
+    """The words of the portal and of the design language, read once per process."""
+    return load_translators((LOCALES, _HERE / "locales"))
+
+
+@cache
+def templates() -> Environment:
+    """The portal's templates."""
+    env = environment(_HERE / "templates")
+    env.globals.update(addresses=addresses)
+    env.filters["marked"] = _marked
+    return env
+
+
+def home_page(frame: Frame, view: HomeView, base_url: str) -> str:
+    """The square, the newest releases and how to fetch data."""
+    kinds = [
+        (d.released_today or 0, d.datasets - (d.released_today or 0) - (d.late or 0), d.late or 0)
+        for d in view.departments
+    ]
+    return render(
+        templates(),
+        "home.html",
+        frame,
+        view=view,
+        stones=list(zip(view.departments, waffles(kinds), strict=True)),
+        today_total=_total([d.released_today for d in view.departments]),
+        late_total=_total([d.late for d in view.departments]),
+        commands=commands(view.sample, base_url) if view.sample else None,
+    )
+
+
+def search_page(frame: Frame, query: SearchQuery, view: SearchView) -> str:
+    """Results, departments to narrow by, pager."""
+    pages = max(-(-view.total // view.page_size), 1)
+    first = (query.page - 1) * view.page_size + 1
+    numbers = page_numbers(query.page, pages) if query.page <= pages else []
+    return render(
+        templates(),
+        "search.html",
+        frame,
+        view=view,
+        query=query,
+        pages=pages,
+        first=first,
+        last=first + len(view.results) - 1,
+        numbers=numbers,
+        links={
+            n: addresses.datasets(frame.language, query.words, query.department, n)
+            for n in range(1, pages + 1)
+        },
+        chosen=next((d for d in view.departments if d.department == query.department), None),
+    )
+
+
+def dataset_page(frame: Frame, view: DatasetView, base_url: str) -> str:
+    """One dataset at one release: facts, rows, promise, quality, fields, releases, citation."""
+    main = view.files[0] if view.files else None
+    return render(
+        templates(),
+        "dataset.html",
+        frame,
+        view=view,
+        main=main,
+        table=preview(view.fields, view.preview),
+        scores=[score_row(view.quality, d) for d in view.quality.dimensions],
+        overall=overall_reason(view.quality),
+        days_late=None if view.due_at is None else formats.days_late(view.due_at, frame.now),
+        late=view.due_at is not None and view.due_at < frame.now,
+        commands=commands(main, base_url) if main else None,
+        rows_command=f"curl {shlex.quote(base_url + view.rows_url)}" if view.rows_url else None,
+        permanent=base_url
+        + addresses.dataset(frame.language, view.department, view.dataset, view.release.number),
+        year=formats.local(view.release.released_at).year,
+    )
+
+
+def tombstone_page(frame: Frame, view: TombstoneView) -> str:
+    """What was withdrawn, when and why, and what is still open."""
+    return render(templates(), "tombstone.html", frame, view=view)
+
+
+def error_page(frame: Frame, status: int) -> str:
+    """An error in the design language: what is so and what the reader can do. Never the inner cause."""
+    kind = str(status) if status in KNOWN_ERRORS else ("500" if status >= 500 else "400")
+    return render(templates(), "error.html", frame, status=status, kind=kind)
+
+
+@dataclass(frozen=True, slots=True)
+class Commands:
+    """Lines that a reader can paste; addresses are quoted for the shell and for Python."""
+
+    fetch: str
+    python: str | None
+    proof: str | None
+    verify: str
+
+
+def commands(file: FileView, base_url: str) -> Commands:
+    """How to fetch and check `file`."""
+    address = base_url + file.url
+    reader = {"CSV": "read_csv", "PARQUET": "read_parquet"}.get(file.format.upper())
+    return Commands(
+        fetch=f"curl -o {shlex.quote(file.name)} {shlex.quote(address)}",
+        python=f"import polars as pl\n\nframe = pl.{reader}({json.dumps(address)})" if reader else None,
+        proof=None
+        if file.proof_url is None
+        else f"curl -o {shlex.quote(file.name + '.proof.json')} {shlex.quote(base_url + file.proof_url)}",
+        verify=f"plaza verify {shlex.quote(file.name)}",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreRow:
+    """A dimension's line in the quality section."""
+
+    dimension: str
+    score: float | None
+    light: Light
+    rules: int
+    unmet: tuple[tuple[int, RuleView], ...]
+    """Rules that are not met, with their number in the table below."""
+
+
+def score_row(quality: QualityView, dimension: DimensionView) -> ScoreRow:
+    """The dimension with its light and the rules that explain it."""
+    own = [(i, rule) for i, rule in enumerate(quality.rules, 1) if rule.dimension == dimension.dimension]
+    return ScoreRow(
+        dimension=dimension.dimension,
+        score=dimension.score,
+        light=quality.light_of(dimension.score),
+        rules=len(own),
+        unmet=tuple((i, rule) for i, rule in own if not rule.met and rule.pass_rate is not None),
+    )
+
+
+def overall_reason(quality: QualityView) -> str:
+    """Message id of why the light is what it is; `low_dimension` when the mean alone would not be red."""
+    if quality.light == "red" and quality.score is not None and quality.score >= quality.yellow_from:
+        return "quality.why.low_dimension"
+    return f"quality.why.{quality.light}"
+
+
+def _total(counts: list[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) if known else None
+
+
+@pass_context
+def _marked(context: Context, text: LocalText, words: str) -> Markup:
+    """The text with the words that were looked for marked."""
+    frame = context["frame"]
+    said = text.said(frame.language)
+    wanted = [re.escape(word) for word in words.split()]
+    if wanted:
+        parts = re.split(f"({'|'.join(wanted)})", said.text, flags=re.IGNORECASE)
+        html = Markup("").join(
+            Markup("<mark>{}</mark>").format(part) if i % 2 else escape(part) for i, part in enumerate(parts)
+        )
+    else:
+        html = escape(said.text)
+    return (
+        html
+        if said.language is frame.language
+        else Markup('<span lang="{}">{}</span>').format(said.language, html)
+    )

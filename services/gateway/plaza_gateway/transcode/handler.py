@@ -1,0 +1,171 @@
+"""The ASGI application for everything under `/api/v1` that the protos declare."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from protovalidate import Validator
+
+from plaza_gateway.transcode import conditions
+from plaza_gateway.transcode.codec import Codec, FastCodec, Unreadable
+from plaza_gateway.transcode.descriptors import Contract, ContractError, Face
+from plaza_gateway.transcode.exchange import CallerLeft, Exchange, Receive, Scope, Send
+from plaza_gateway.transcode.plans import RequestPlan
+from plaza_gateway.transcode.problems import Problem
+from plaza_gateway.transcode.requests import RequestReader
+from plaza_gateway.transcode.responses import ResponseWriter, StreamBroken
+from plaza_gateway.transcode.routes import Match, Route, RouteTable, UndecodablePath, routes_of
+from plaza_gateway.transcode.shapes import Shapes
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Endpoint:
+    """All that one route needs, made once."""
+
+    route: Route
+    reader: RequestReader
+    writer: ResponseWriter
+    call: Any
+    """The multi-callable of the channel; takes and gives raw wire bytes."""
+
+
+class Transcoder:
+    """REST over gRPC, straight from the contract: a new RPC with an HTTP rule is a new route.
+
+    `routes` tells what is served. The application answers problem+json for all that goes wrong, 404 and 405
+    included; it never sees rows or tokens but to pass them on.
+    """
+
+    def __init__(
+        self,
+        descriptor_set: bytes,
+        channels: Mapping[str, grpc.aio.Channel],
+        *,
+        face: frozenset[Face],
+        deadline_seconds: float = 30,
+        stream_seconds: float = 3600,
+        codec: Codec | None = None,
+    ) -> None:
+        """`channels`: by proto package (`plaza.catalogue.v1`). `face`: the faces served; the internal one
+        serves public routes too. `deadline_seconds` bounds unary calls, `stream_seconds` server streams.
+        Raises ContractError when a served route has no channel or its rule cannot be served."""
+        contract = Contract(descriptor_set)
+        self.routes: tuple[Route, ...] = routes_of(contract.methods, face)
+        missing = sorted({each.method.package for each in self.routes} - channels.keys())
+        if missing:
+            raise ContractError(
+                f"no channel for {', '.join(missing)}; given are {', '.join(sorted(channels))}"
+            )
+        self._table = RouteTable(self.routes)
+        self._deadline = deadline_seconds
+        self._stream_deadline = stream_seconds
+        codec = codec or FastCodec(descriptor_set)
+        shapes, validator = Shapes(contract), Validator()
+        self._endpoints = {
+            id(route): _Endpoint(
+                route,
+                RequestReader(RequestPlan(route, shapes), codec, validator),
+                ResponseWriter(codec, route.method.response, anonymous=route.anonymous),
+                _multicallable(channels[route.method.package], route),
+            )
+            for route in self.routes
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request. `scope["plaza.route"]` is set to the template, for metrics.
+        Raises StreamBroken when bytes under way cannot be completed: the server then cuts the connection."""
+        exchange = Exchange(scope, receive, send)
+        try:
+            await self._answer(exchange, scope)
+        except CallerLeft:
+            return
+        except Problem as problem:
+            await exchange.refuse(problem)
+        except StreamBroken:
+            raise
+        except Exception as error:
+            if exchange.started:
+                raise
+            _log.error("%s %s failed", exchange.verb, exchange.raw_path, exc_info=error)
+            await exchange.refuse(Problem(500, "INTERNAL", "an internal error; the logs name it"))
+
+    async def _answer(self, exchange: Exchange, scope: Scope) -> None:
+        found = self._find(exchange)
+        scope["plaza.route"] = next(iter(found.routes.values()))[0].path
+        if exchange.verb == "OPTIONS":
+            await exchange.answer(204, b"", {"Allow": found.allow})
+            return
+        verb = "GET" if exchange.head else exchange.verb
+        if verb not in found.routes:
+            raise Problem(
+                405,
+                "METHOD_NOT_ALLOWED",
+                f"{exchange.verb} is not possible here; possible are {found.allow}",
+                headers={"Allow": found.allow},
+            )
+        route, variables = found.routes[verb]
+        endpoint = self._endpoints[id(route)]
+        body = await exchange.body()
+        if body and route.binding.body:
+            _require_json(exchange)
+        if_match = exchange.headers.get("if-match")
+        try:
+            wire = endpoint.reader.read(variables, exchange.query, if_match, body)
+            await self._call(exchange, endpoint, wire)
+        except grpc.aio.AioRpcError as error:
+            if if_match is not None and error.code() is grpc.StatusCode.ABORTED:
+                raise conditions.stale(error.details() or "the resource has changed") from error
+            raise Problem.of_rpc(error, endpoint.reader.places) from error
+        except Unreadable as error:
+            _log.error("the answer of %s cannot be read", route.full_name, exc_info=error)
+            raise Problem(500, "INTERNAL", "an internal error; the logs name it") from error
+
+    def _find(self, exchange: Exchange) -> Match:
+        try:
+            found = self._table.find(exchange.raw_path)
+        except UndecodablePath as error:
+            raise Problem(400, "MALFORMED_PATH", "the path is not percent-encoded UTF-8") from error
+        if found is None:
+            raise Problem(
+                404,
+                "ROUTE_NOT_FOUND",
+                f"there is no route {exchange.raw_path}",
+                remedy="The routes are listed in /api/v1/openapi.json.",
+            )
+        return found
+
+    async def _call(self, exchange: Exchange, endpoint: _Endpoint, wire: bytes) -> None:
+        streaming = endpoint.route.method.server_streaming
+        timeout = self._stream_deadline if streaming else self._deadline
+        call = endpoint.call(wire, timeout=timeout, metadata=exchange.metadata())
+        async with exchange.watching(call):
+            if streaming:
+                await endpoint.writer.stream(exchange, call)
+            else:
+                answer = await call
+        if not streaming:
+            await endpoint.writer.unary(exchange, answer)
+
+
+def _multicallable(channel: grpc.aio.Channel, route: Route) -> Any:
+    path = route.method.rpc_path
+    return channel.unary_stream(path) if route.method.server_streaming else channel.unary_unary(path)
+
+
+def _require_json(exchange: Exchange) -> None:
+    media_type, _, parameters = exchange.headers.get("content-type", "").lower().partition(";")
+    charset = parameters.replace(" ", "").replace('"', "") in ("", "charset=utf-8")
+    encoding = exchange.headers.get("content-encoding", "identity").lower()
+    if media_type.strip() != "application/json" or not charset or encoding != "identity":
+        raise Problem(
+            415,
+            "UNSUPPORTED_MEDIA_TYPE",
+            "the body must be application/json in UTF-8, not compressed",
+            headers={"Accept-Post": "application/json"},
+        )
