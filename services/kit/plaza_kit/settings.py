@@ -54,31 +54,24 @@ def load(settings_class: type[S]) -> S:
 
 
 def _explain(settings_class: type[BaseSettings], problem: dict[str, Any]) -> str:
-    name = str(problem["loc"][0])
-    known = settings_class.model_fields.get(name)
-    variables = " or ".join(_environment_names(settings_class, name, known))
-    purpose = f" ({known.description})" if known is not None and known.description else ""
+    name, known = _field(settings_class, str(problem["loc"][0]))
+    prefix = str(settings_class.model_config.get("env_prefix", ""))
+    variables = " or ".join(_aliases(known) or (f"{prefix}{name}".upper(),))
+    purpose = f" ({known.description})" if known.description else ""
     if problem["type"] == "missing":
         return f"set {variables}{purpose}"
     return f"{variables}: {problem['msg']}{purpose}"
 
 
-def _environment_names(
-    settings_class: type[BaseSettings], name: str, field: FieldInfo | None
-) -> tuple[str, ...]:
-    alias = field.validation_alias if field is not None else None
-    if alias is None:
-        # An aliased field is reported under its first alias, which is already a name in the environment.
-        owner = [f for f in settings_class.model_fields.values() if name in _aliases(f)]
-        return (
-            _aliases(owner[0]) if owner else (f"{settings_class.model_config['env_prefix']}{name}".upper(),)
-        )
-    return _aliases(field)
+def _field(settings_class: type[BaseSettings], reported: str) -> tuple[str, FieldInfo]:
+    """The field behind a reported name: a field with aliases is reported under its first one."""
+    fields = settings_class.model_fields
+    name = reported if reported in fields else next(n for n, f in fields.items() if reported in _aliases(f))
+    return name, fields[name]
 
 
-def _aliases(field: FieldInfo | None) -> tuple[str, ...]:
-    alias = field.validation_alias if field is not None else None
+def _aliases(field: FieldInfo) -> tuple[str, ...]:
+    alias = field.validation_alias
     if alias is None:
         return ()
-    choices = getattr(alias, "choices", [alias])
-    return tuple(str(choice) for choice in choices)
+    return tuple(str(choice) for choice in getattr(alias, "choices", [alias]))

@@ -34,19 +34,30 @@ class InvalidRequest(InvalidArgument):
 
 def validate(request: Message) -> None:
     """Check a request against the `buf.validate` rules of its proto. Raises InvalidRequest with every violation."""
-    found = _validator.collect_violations(request)
-    if not found:
-        return
+    found = ((_path(v.proto.field), v.proto) for v in _validator.collect_violations(request))
     violations = tuple(
-        FieldViolation(_path(v.proto.field), v.proto.message or v.proto.rule_id or "is not valid")
-        for v in found
+        FieldViolation(path, violation.message or violation.rule_id or "is not valid")
+        for path, violation in found
+        if _matters(request, path)
     )
+    if not violations:
+        return
     first = violations[0]
     raise InvalidRequest(
         f"{first.field}: {first.description}",
         remedy="correct the named fields; the API documentation gives their rules",
         violations=violations,
     )
+
+
+def _matters(request: Any, path: str) -> bool:
+    """In an update only the fields that the mask names must be right (AIP-134): the others are not written."""
+    mask = getattr(request, "update_mask", None)
+    if mask is None or not mask.paths:
+        return True
+    _resource, _, rest = path.partition(".")
+    field = rest.partition(".")[0].partition("[")[0]
+    return not field or any(named.partition(".")[0] == field for named in mask.paths)
 
 
 def _path(field: Any) -> str:
