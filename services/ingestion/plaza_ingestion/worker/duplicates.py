@@ -1,0 +1,64 @@
+"""Rows of one load that have the key of an earlier one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import duckdb
+import numpy as np
+import sqlglot.expressions as exp
+
+from plaza_ingestion.worker.records import Ints
+
+_MEMORY: Final = "512MB"
+
+
+@contextmanager
+def engine(directory: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """DuckDB with bounded memory that spills into `directory`, reads nothing else and downloads nothing."""
+    spill = directory / "spill"
+    connection = duckdb.connect(
+        config={
+            "memory_limit": _MEMORY,
+            "temp_directory": str(spill),
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+            "threads": "2",
+        }
+    )
+    try:
+        connection.execute("SET allowed_directories = ?", [[str(directory)]])
+        connection.execute("SET enable_external_access = false")
+        yield connection
+    finally:
+        connection.close()
+
+
+def find_duplicates(parquet: Path, key: Sequence[str]) -> tuple[Ints, Ints]:
+    """(rows, first rows): each row of the file whose key stands in an earlier row, and the earliest such row.
+
+    Rows are counted from 0; the result is ordered by row. Keys are compared by value; a hash of 64 bits only
+    picks the candidates, so that the memory needed for a file without duplicates does not depend on its keys.
+    """
+    columns = [exp.column(name, quoted=True) for name in key]
+    hashed = exp.func("hash", *columns)
+    rows = exp.column("file_row_number")
+    scan = exp.func("read_parquet", exp.Literal.string(str(parquet)))
+    numbered = exp.func(
+        "read_parquet",
+        exp.Literal.string(str(parquet)),
+        exp.EQ(this=exp.column("file_row_number"), expression=exp.true()),
+    )
+    several = exp.select(hashed.as_("h")).from_(scan).group_by("h").having("count(*) > 1")
+    candidates = exp.select(rows, *columns).from_(numbered).where(hashed.isin(query=several))
+    first = exp.Window(this=exp.Min(this=rows), partition_by=columns)
+    ranked = exp.select(rows.as_("this"), first.as_("first")).from_(candidates.subquery("candidates"))
+    query = (
+        exp.select("this", "first").from_(ranked.subquery("ranked")).where("this <> first").order_by("this")
+    )
+    with engine(parquet.parent) as connection:
+        found = connection.execute(query.sql(dialect="duckdb")).fetchnumpy()
+    return found["this"].astype(np.int64), found["first"].astype(np.int64)

@@ -1,0 +1,196 @@
+"""One window of records, judged by the contract alone: accepted rows and refused ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+
+from plaza_ingestion.worker.cells import read_cells, split_record
+from plaza_ingestion.worker.convert import ARROW_TYPES, Column, convert, explain
+from plaza_ingestion.worker.header import Header, describe
+from plaza_ingestion.worker.plan import BuildTimestamp, FieldSpec, LoadPlan
+from plaza_ingestion.worker.records import Bools, Fault, Ints
+from plaza_ingestion.worker.refusal import Reason, RefusedRow
+from plaza_ingestion.worker.source import Window
+from plaza_ingestion.worker.steps import Built, Parts, ZoneOffsets, build_timestamp, missing_part
+
+POSITIONS_SCHEMA: Final = pa.schema(
+    [pa.field(name, pa.int64(), nullable=False) for name in ("line", "byte_offset", "byte_length")]
+)
+"""Of `positions.parquet`: where row i of `accepted.parquet` stands in the source file."""
+
+_FAULT_REASONS: Final = {
+    Fault.TOO_LONG: Reason.TOO_LONG,
+    Fault.QUOTING: Reason.QUOTING,
+    Fault.ENCODING: Reason.ENCODING,
+}
+
+
+def accepted_schema(plan: LoadPlan) -> pa.Schema:
+    """Of `accepted.parquet`: the plan's fields in order; required ones are not nullable."""
+    return pa.schema(
+        [
+            pa.field(spec.name, ARROW_TYPES[spec.type], nullable=not plan.is_required(spec))
+            for spec in plan.fields
+        ]
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The outcome for one window; rows keep the file's order."""
+
+    accepted: pa.Table
+    positions: pa.Table
+    refused: list[RefusedRow]
+
+
+@dataclass(frozen=True, slots=True)
+class _StepResult:
+    step: BuildTimestamp
+    parts: Mapping[str, Parts]
+    built: Built
+    part_is_bad: Bools
+    """The row is refused for the part itself; the step has nothing to say about it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Evidence:
+    """Everything known about the structurally good rows of a window."""
+
+    cells: Mapping[str, pa.StringArray]
+    columns: Mapping[str, Column]
+    steps: Mapping[str, _StepResult]
+
+
+class Judge:
+    """Judges windows of one file. Safe to call from several threads."""
+
+    def __init__(self, plan: LoadPlan, header: Header) -> None:
+        self._plan = plan
+        self._width = len(header.headings)
+        self._with_source = tuple(spec for spec in plan.fields if spec.source)
+        self._wanted = header.columns_of(plan)
+        self._field_of_column = dict(
+            zip(self._wanted, (spec.name for spec in self._with_source), strict=True)
+        )
+        self._zones = {step.zone: ZoneOffsets(step.zone) for step in plan.steps}
+        self._schema = accepted_schema(plan)
+
+    def judge(self, window: Window) -> Judged:
+        """Every record of the window is in exactly one of the two results."""
+        records = window.records
+        sound = (records.fault == Fault.NONE) & (records.fields == self._width)
+        good = np.flatnonzero(sound)
+        evidence = self._evidence(window, good)
+        verdict = self._first_field_at_fault(evidence, len(good))
+        passed = verdict < 0
+
+        by_record = [(int(at), self._misshapen(window, int(at))) for at in np.flatnonzero(~sound)]
+        for row in np.flatnonzero(~passed).tolist():
+            at = int(good[row])
+            by_record.append((at, self._refused(window, at, row, self._plan.fields[verdict[row]], evidence)))
+        by_record.sort(key=lambda pair: pair[0])
+
+        kept = good[passed]
+        places = [records.line[kept], records.offset[kept], records.length[kept]]
+        return Judged(
+            accepted=self._accepted(evidence, passed),
+            positions=pa.table([pa.array(place) for place in places], schema=POSITIONS_SCHEMA),
+            refused=[refused for _, refused in by_record],
+        )
+
+    def _evidence(self, window: Window, good: Ints) -> _Evidence:
+        arrays = read_cells(window, good, self._width, self._wanted, self._plan.dialect)
+        cells = {spec.name: array for spec, array in zip(self._with_source, arrays, strict=True)}
+        columns = {
+            spec.name: convert(cells[spec.name], spec.type, spec.missing) for spec in self._with_source
+        }
+        return _Evidence(cells, columns, {step.target: self._run(step, columns) for step in self._plan.steps})
+
+    def _run(self, step: BuildTimestamp, columns: Mapping[str, Column]) -> _StepResult:
+        given = {name: columns[name] for _, name in step.parts()}
+        parts = {
+            name: Parts(
+                values=column.values.fill_null(0).to_numpy(zero_copy_only=False),
+                present=~(column.missing | column.bad),
+            )
+            for name, column in given.items()
+        }
+        built = build_timestamp(step, parts, self._zones[step.zone])
+        return _StepResult(
+            step, parts, built, np.logical_or.reduce([column.bad for column in given.values()])
+        )
+
+    def _first_field_at_fault(self, evidence: _Evidence, rows: int) -> Ints:
+        """Per row the place, in contract order, of the first field that refuses it; -1 where none does."""
+        verdict = np.full(rows, -1, dtype=np.int64)
+        for place, spec in enumerate(self._plan.fields):
+            if spec.source:
+                column = evidence.columns[spec.name]
+                wrong, lacking = column.bad, column.missing
+            else:
+                result = evidence.steps[spec.name]
+                wrong = np.zeros(rows, dtype=np.bool_)
+                wrong[list(result.built.faults)] = True
+                lacking = result.built.absent & ~result.part_is_bad
+            if self._plan.is_required(spec):
+                wrong = wrong | lacking
+            if wrong.any():
+                verdict[wrong & (verdict < 0)] = place
+        return verdict
+
+    def _accepted(self, evidence: _Evidence, passed: Bools) -> pa.Table:
+        arrays = []
+        for spec in self._plan.fields:
+            if spec.source:
+                array = evidence.columns[spec.name].values
+            else:
+                built = evidence.steps[spec.name].built
+                # The rows with a fault are filtered out below.
+                array = pa.array(built.micros, mask=built.absent).view(ARROW_TYPES["timestamp"])
+            arrays.append(array if passed.all() else array.filter(pa.array(passed)))
+        return pa.table(arrays, schema=self._schema)
+
+    def _misshapen(self, window: Window, at: int) -> RefusedRow:
+        """A record that is refused before anybody looks at its cells."""
+        line, original = int(window.records.line[at]), window.original(at)
+        fault, fields = Fault(window.records.fault[at]), int(window.records.fields[at])
+        if fault is Fault.NONE:
+            detail = (
+                f"the record has {fields} {'field' if fields == 1 else 'fields'}, the header {self._width}"
+            )
+            return RefusedRow(line, None, Reason.RAGGED, detail, original)
+        if fault is Fault.TOO_LONG:
+            original = original[: self._plan.max_record_bytes]
+        field = self._undecodable_field(original, fields) if fault is Fault.ENCODING else None
+        detail = describe(fault, original, self._plan.dialect)
+        return RefusedRow(line, field, _FAULT_REASONS[fault], detail, original)
+
+    def _undecodable_field(self, original: bytes, fields: int) -> str | None:
+        if fields != self._width:
+            return None
+        for column, cell in enumerate(split_record(original, fields, self._plan.dialect)):
+            try:
+                cell.decode("utf-8")
+            except UnicodeDecodeError:
+                return self._field_of_column.get(column)
+        return None
+
+    def _refused(self, window: Window, at: int, row: int, spec: FieldSpec, evidence: _Evidence) -> RefusedRow:
+        """A record refused for the cell of one field, or for what a step made of it."""
+        field, reason, detail = spec.name, Reason.REQUIRED, f"{spec.name} is required and has no value"
+        if spec.source:
+            if evidence.columns[spec.name].bad[row]:
+                reason, detail = Reason.TYPE, explain(evidence.cells[spec.name][row].as_py(), spec.type)
+        else:
+            result = evidence.steps[spec.name]
+            if (fault := result.built.faults.get(row)) is not None:
+                field, reason, detail = fault.field, Reason.STEP, fault.detail
+            else:
+                detail = missing_part(result.step, result.parts, row)
+        return RefusedRow(int(window.records.line[at]), field, reason, detail, window.original(at))

@@ -1,0 +1,223 @@
+"""One load: from a CSV file and a plan to staged rows, their places, and the refused rows.
+
+Everything streams: memory holds a few windows of the file, one row group of each output, and 16 bytes for
+each duplicate. The same file and plan give the same files, byte for byte.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from heapq import merge
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from plaza_kit.errors import Aborted
+
+from plaza_ingestion.worker.duplicates import find_duplicates
+from plaza_ingestion.worker.header import read_header
+from plaza_ingestion.worker.judge import Judge, Judged
+from plaza_ingestion.worker.plan import LoadPlan
+from plaza_ingestion.worker.records import Ints
+from plaza_ingestion.worker.refusal import Reason, RefusedRow
+from plaza_ingestion.worker.source import SourceFile, Window, windows
+from plaza_ingestion.worker.staging import ParquetStage, StagedFiles, Stages
+
+_AHEAD: Final = 3
+"""Windows judged beside the one that is being written."""
+_REFUSED_ROWS_AT_ONCE: Final = 4096
+
+
+class LoadCancelled(Aborted):
+    """Somebody asked the load to stop; nothing was staged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a load is. Reported about every two MiB of source, and at the end."""
+
+    bytes_done: int
+    bytes_total: int
+    rows: int
+    """Rows judged so far."""
+    refused: int
+    """Those of them that are refused; duplicates are known only at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadManifest:
+    """What a load staged. `rows_read == rows_accepted + rows_refused`, always."""
+
+    rows_read: int
+    rows_accepted: int
+    rows_refused: int
+    refused_by_reason: Mapping[Reason, int]
+    files: StagedFiles
+    source_sha256: str
+    source_bytes: int
+    ignored_columns: tuple[str, ...]
+    """Headings that the contract does not name; their cells were not looked at."""
+
+
+def run_load(
+    plan: LoadPlan,
+    source: Path,
+    out_dir: Path,
+    *,
+    progress: Callable[[Progress], None],
+    cancelled: Callable[[], bool],
+) -> LoadManifest:
+    """Judges every row of `source` by the plan and stages the outcome in `out_dir`.
+
+    The three files of the manifest appear in `out_dir` only when all is done; what an earlier attempt left is
+    replaced. `progress` and `cancelled` are called from the calling thread. Raises `HeaderMismatch`,
+    `LoadCancelled`, `SourceChanged`.
+    """
+    work = out_dir / ".load"
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    try:
+        with SourceFile(source) as opened:
+            manifest = _Load(plan, opened, work, progress, cancelled).run()
+        for file in manifest.files:
+            (work / file.name).replace(out_dir / file.name)
+        return manifest
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+class _Load:
+    """The state of one load: counts so far, and the way from one pass to the next."""
+
+    def __init__(
+        self,
+        plan: LoadPlan,
+        source: SourceFile,
+        work: Path,
+        progress: Callable[[Progress], None],
+        cancelled: Callable[[], bool],
+    ) -> None:
+        self._plan = plan
+        self._source = source
+        self._work = work
+        self._progress = progress
+        self._cancelled = cancelled
+        self._refused_by_reason: Counter[Reason] = Counter()
+        self._rows = 0
+
+    def run(self) -> LoadManifest:
+        found = windows(self._source, self._plan.dialect)
+        first = next((window for window in found if len(window.records)), None)
+        header = read_header(first, self._plan.dialect)
+        judge = Judge(self._plan, header)
+        assert first is not None  # an empty file has no header
+        files = self._stage(first.without_first(), found, judge)
+        if self._plan.key:
+            rows, first_rows = find_duplicates(self._work / files.accepted.name, self._plan.key)
+            if len(rows):
+                files = self._take_out(files, rows, first_rows)
+        self._report(self._source.size)
+        return LoadManifest(
+            rows_read=self._rows,
+            rows_accepted=files.accepted.rows,
+            rows_refused=files.refused.rows,
+            refused_by_reason=dict(sorted(self._refused_by_reason.items())),
+            files=files,
+            source_sha256=self._source.sha256(),
+            source_bytes=self._source.size,
+            ignored_columns=header.ignored_by(self._plan),
+        )
+
+    def _stage(self, first: Window, others: Iterator[Window], judge: Judge) -> StagedFiles:
+        """The one pass over the file: every window judged and written, in order."""
+        with Stages(self._work, self._plan) as stages:
+            for end, judged in self._judged(first, others, judge):
+                self._write(judged, stages)
+                self._report(end)
+            return stages.finish()
+
+    def _judged(self, first: Window, others: Iterator[Window], judge: Judge) -> Iterator[tuple[int, Judged]]:
+        """(place in the file, outcome) of each window in order; a few are judged ahead by other threads."""
+        with ThreadPoolExecutor(max_workers=2, thread_name_prefix="judge") as pool:
+            waiting: deque[tuple[int, Future[Judged]]] = deque()
+            waiting.append((first.end, pool.submit(judge.judge, first)))
+            for window in others:
+                self._stop_if_cancelled()
+                waiting.append((window.end, pool.submit(judge.judge, window)))
+                if len(waiting) > _AHEAD:
+                    end, done = waiting.popleft()
+                    yield end, done.result()
+            for end, done in waiting:
+                self._stop_if_cancelled()
+                yield end, done.result()
+
+    def _write(self, judged: Judged, stages: Stages) -> None:
+        stages.accepted.write(judged.accepted)
+        stages.positions.write(judged.positions)
+        stages.refuse(judged.refused)
+        self._refused_by_reason.update(row.reason for row in judged.refused)
+        self._rows += judged.accepted.num_rows + len(judged.refused)
+
+    def _take_out(self, files: StagedFiles, rows: Ints, first_rows: Ints) -> StagedFiles:
+        """The second pass, for files with duplicates only: staged again without them, which are refused."""
+        before = self._work / "before"
+        before.mkdir()
+        accepted, positions, refused = ((self._work / file.name).rename(before / file.name) for file in files)
+        lines = pq.read_table(positions, columns=["line"]).column("line").to_numpy()
+        duplicates = self._duplicate_rows(positions, rows, lines[first_rows])
+        with Stages(self._work, self._plan) as stages:
+            _copy_without(accepted, rows, stages.accepted, self._stop_if_cancelled)
+            _copy_without(positions, rows, stages.positions, self._stop_if_cancelled)
+            in_order = merge(_read_refused(refused), duplicates, key=lambda row: row.line)
+            while some := list(islice(in_order, _REFUSED_ROWS_AT_ONCE)):
+                self._stop_if_cancelled()
+                stages.refuse(some)
+            self._refused_by_reason[Reason.DUPLICATE_KEY] += len(rows)
+            return stages.finish()
+
+    def _duplicate_rows(self, positions: Path, rows: Ints, first_lines: Ints) -> Iterator[RefusedRow]:
+        """The duplicates as refused rows, in file order."""
+        field = self._plan.key[0] if len(self._plan.key) == 1 else None
+        begin = 0
+        for batch in pq.ParquetFile(positions).iter_batches():
+            low, high = np.searchsorted(rows, (begin, begin + batch.num_rows))
+            here = batch.take(pa.array(rows[low:high] - begin))
+            begin += batch.num_rows
+            for place, first in zip(here.to_pylist(), first_lines[low:high].tolist(), strict=True):
+                original = self._source.read(place["byte_offset"], place["byte_length"])
+                yield RefusedRow(
+                    place["line"], field, Reason.DUPLICATE_KEY, f"same key as line {first}", original
+                )
+
+    def _report(self, end: int) -> None:
+        refused = self._refused_by_reason.total()
+        self._progress(Progress(end, self._source.size, self._rows, refused))
+
+    def _stop_if_cancelled(self) -> None:
+        if self._cancelled():
+            raise LoadCancelled("The load was cancelled.", remedy="Start it again when you want its rows.")
+
+
+def _copy_without(source: Path, rows: Ints, target: ParquetStage, check: Callable[[], None]) -> None:
+    """Copies a staged file without some of its rows (ordered, counted from 0)."""
+    begin = 0
+    for batch in pq.ParquetFile(source).iter_batches():
+        check()
+        low, high = np.searchsorted(rows, (begin, begin + batch.num_rows))
+        keep = np.ones(batch.num_rows, dtype=np.bool_)
+        keep[rows[low:high] - begin] = False
+        target.write(pa.table(batch.filter(pa.array(keep)).columns, schema=target.schema))
+        begin += batch.num_rows
+
+
+def _read_refused(path: Path) -> Iterator[RefusedRow]:
+    for batch in pq.ParquetFile(path).iter_batches(batch_size=_REFUSED_ROWS_AT_ONCE):
+        for row in batch.to_pylist():
+            yield RefusedRow(row["line"], row["field"], Reason(row["reason"]), row["detail"], row["original"])
