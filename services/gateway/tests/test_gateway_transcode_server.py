@@ -38,18 +38,18 @@ class Library(grpc.GenericRpcHandler):
             return grpc.unary_unary_rpc_method_handler(getattr(self, name))
         return None
 
-    async def GetBook(self, wire: bytes, context: grpc.aio.ServicerContext) -> bytes:  # noqa: N802
+    async def GetBook(self, wire: bytes, context: grpc.aio.ServicerContext) -> bytes:
         self.metadata = dict(context.invocation_metadata() or ())
         name = read("GetBookRequest", wire)["name"]
         return message("Book", name=name, displayName="水经注", etag="e1").SerializeToString()
 
-    async def ListBooks(self, wire: bytes, context: grpc.aio.ServicerContext) -> bytes:  # noqa: N802
+    async def ListBooks(self, wire: bytes, context: grpc.aio.ServicerContext) -> bytes:
         status = to_status(NotFound("there is no shelf a", remedy="Make one."))
         context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
         await context.abort(grpc.StatusCode.NOT_FOUND, status.message)
         raise AssertionError("abort raises")
 
-    async def DeleteBook(self, wire: bytes, context: grpc.aio.ServicerContext) -> bytes:  # noqa: N802
+    async def DeleteBook(self, wire: bytes, context: grpc.aio.ServicerContext) -> bytes:
         try:
             await asyncio.sleep(30)
         except asyncio.CancelledError:
