@@ -56,7 +56,7 @@ class Issuer:
     def of(cls, http: httpx.Client, url: str) -> Issuer:
         """Asks the Plaza at `url` for its issuer. Raises `NotReachable`, `Refused`, `StrangeAnswer`."""
         document = _get(http, f"{url}/api/v1/identity")
-        return cls.discover(http, url, _member(document, "issuer", url), _member(document, "client_id", url))
+        return cls.discover(http, url, _member(document, "issuer", url), _member(document, "clientId", url))
 
     @classmethod
     def discover(cls, http: httpx.Client, url: str, issuer: str, client_id: str) -> Issuer:

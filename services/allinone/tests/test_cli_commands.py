@@ -51,7 +51,7 @@ class City:
         self.time = 1_000_000.0
         self.slept: list[float] = []
         self.valid = {"access-1"}
-        self.answer("GET /api/v1/identity", {"issuer": ISSUER, "client_id": "plaza-cli"})
+        self.answer("GET /api/v1/identity", {"issuer": ISSUER, "clientId": "plaza-cli"})
         self.answer("GET /api/v1/ledger:keys", {"keys": [KEY.verifying_key.vkey]})
         self.answer(
             "GET /api/v1/caller",

@@ -54,7 +54,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: Clock) -> Run:
         if str(request.url).startswith(ISSUER):
             return asyncio.run(ask_issuer(request))
         if request.url.path == "/api/v1/identity":
-            return httpx.Response(200, json={"issuer": ISSUER, "client_id": "plaza-cli"})
+            return httpx.Response(200, json={"issuer": ISSUER, "clientId": "plaza-cli"})
         return httpx.Response(200, json={"username": "ecology-officer", "keys": []})
 
     def invoke(*words: str, stdin: str | None = None) -> Result:

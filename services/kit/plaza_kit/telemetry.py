@@ -72,7 +72,11 @@ def _configure_logs(service: str, level: str) -> None:
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
     )
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(structlog.stdlib.ProcessorFormatter(processors=render, foreign_pre_chain=processors))
+    formatter = structlog.stdlib.ProcessorFormatter(
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],
+        foreign_pre_chain=processors,
+    )
+    handler.setFormatter(formatter)
     logging.basicConfig(handlers=[handler], level=level, force=True)
     for noisy in ("httpx", "httpcore", "procrastinate", "alembic", "uvicorn.access"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

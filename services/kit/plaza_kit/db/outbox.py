@@ -108,6 +108,8 @@ class Outbox:
 
     async def run(self) -> None:
         """Deliver for ever; one loop per sink, so that a dead sink does not hold up the others."""
+        if not self._routes:
+            await asyncio.Event().wait()  # nobody listens to this service; an endless task must not end
         async with asyncio.TaskGroup() as group:
             for sink in self._routes:
                 group.create_task(self._serve(sink))
