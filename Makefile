@@ -46,14 +46,6 @@ integration: $(VENV)/.dev-ready  ## tests with the real component: PostgreSQL, t
 e2e: $(VENV)/.dev-ready  ## the story, against a suite started for it
 	$(BIN)/pytest -q e2e-tests
 
-.PHONY: bench
-bench: $(VENV)/.dev-ready  ## every speed and memory claim, with floor and baseline in the same run
-	$(BIN)/python -m bench
-
-.PHONY: bench-peers
-bench-peers: $(VENV)/.dev-ready  ## the same beside other products, each in an environment of its own
-	$(BIN)/python -m bench --peers
-
 .PHONY: format
 format: $(VENV)/.dev-ready  ## format and fix what can be fixed
 	$(BIN)/ruff format .

@@ -1,0 +1,1 @@
+"""Rules of the directory: names, contracts, documents, words to search by. No gRPC calls, no SQL."""

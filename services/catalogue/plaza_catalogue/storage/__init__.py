@@ -1,0 +1,1 @@
+"""The schema `catalogue`: one repository per table or two, bound parameters only."""

@@ -1,0 +1,194 @@
+"""Tables `datasets`, `contracts` and `metadata_versions`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+import orjson
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
+from plaza.catalogue.v1 import catalogue_pb2 as pb
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from plaza_catalogue.domain.datasets import (
+    city_level_word,
+    contract_sha256,
+    directory_part,
+    sharing_class_word,
+)
+from plaza_catalogue.domain.names import DatasetName
+from plaza_catalogue.storage import rows
+
+SELECT = (
+    "SELECT d.*, p.display_name AS provider, p.provider_code, c.contract, v.latest"
+    " FROM datasets d"
+    " JOIN departments p ON p.department = d.department"
+    " JOIN contracts c ON c.department = d.department AND c.dataset = d.dataset"
+    " AND c.version = d.contract_version"
+    " LEFT JOIN LATERAL (SELECT to_jsonb(n) AS latest FROM versions n"
+    " WHERE n.department = d.department AND n.dataset = d.dataset AND n.commit_time IS NOT NULL"
+    " ORDER BY n.version DESC LIMIT 1) v ON true"
+)
+_ONE = " WHERE d.department = :department AND d.dataset = :dataset"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Who changed a dataset's metadata, when, to which version."""
+
+    principal: str
+    author: str
+    now: datetime
+    version: int
+    changed_fields: list[str]
+    etag: str
+
+
+def _key(name: DatasetName) -> dict[str, Any]:
+    return {"department": name.department, "dataset": name.dataset}
+
+
+def _json(message: Message) -> str:
+    return orjson.dumps(MessageToDict(message, preserving_proto_field_name=True)).decode()
+
+
+async def next_code(connection: AsyncConnection) -> int:
+    """A number that no other dataset's made code has."""
+    return int((await connection.execute(text("SELECT nextval('dataset_code')"))).scalar_one())
+
+
+async def insert(
+    connection: AsyncConnection, name: DatasetName, dataset: pb.Dataset, change: Change, published: date
+) -> bool:
+    """A dataset with its first contract. Answers False when its id or its code is taken."""
+    inserted = await connection.execute(
+        text(
+            "INSERT INTO datasets (department, dataset, metadata, code, city_level, sharing_class,"
+            " metadata_version, contract_version, etag, publication_date, create_time, update_time)"
+            " VALUES (:department, :dataset, CAST(:metadata AS jsonb), :code, :city_level, :sharing_class,"
+            " :version, 1, :etag, :published, :now, :now) ON CONFLICT DO NOTHING RETURNING 1"
+        ),
+        _key(name)
+        | {
+            "metadata": _json(directory_part(dataset)),
+            "code": dataset.code,
+            "city_level": city_level_word(dataset.city_level),
+            "sharing_class": sharing_class_word(getattr(dataset.sharing, "class")),
+            "version": change.version,
+            "etag": change.etag,
+            "published": published,
+            "now": change.now,
+        },
+    )
+    if inserted.first() is None:
+        return False
+    await connection.execute(
+        text(
+            "INSERT INTO contracts (department, dataset, version, contract, sha256, principal, create_time)"
+            " VALUES (:department, :dataset, 1, CAST(:contract AS jsonb), :sha256, :principal, :now)"
+        ),
+        _key(name)
+        | {
+            "contract": _json(dataset.contract),
+            "sha256": contract_sha256(dataset.contract),
+            "principal": change.principal,
+            "now": change.now,
+        },
+    )
+    await _insert_metadata_version(connection, name, dataset, change)
+    return True
+
+
+async def update(connection: AsyncConnection, name: DatasetName, dataset: pb.Dataset, change: Change) -> None:
+    """The next metadata version of a dataset that `find(…, lock=True)` found in this transaction."""
+    await connection.execute(
+        text(
+            "UPDATE datasets SET metadata = CAST(:metadata AS jsonb), code = :code, metadata_version = :version,"
+            " etag = :etag, update_time = :now WHERE department = :department AND dataset = :dataset"
+        ),
+        _key(name)
+        | {
+            "metadata": _json(directory_part(dataset)),
+            "code": dataset.code,
+            "version": change.version,
+            "etag": change.etag,
+            "now": change.now,
+        },
+    )
+    await _insert_metadata_version(connection, name, dataset, change)
+
+
+async def _insert_metadata_version(
+    connection: AsyncConnection, name: DatasetName, dataset: pb.Dataset, change: Change
+) -> None:
+    await connection.execute(
+        text(
+            "INSERT INTO metadata_versions (department, dataset, version, metadata, principal, author,"
+            " create_time, changed_fields) VALUES (:department, :dataset, :version, CAST(:metadata AS jsonb),"
+            " :principal, :author, :now, :changed_fields)"
+        ),
+        _key(name)
+        | {
+            "version": change.version,
+            "metadata": _json(directory_part(dataset)),
+            "principal": change.principal,
+            "author": change.author,
+            "now": change.now,
+            "changed_fields": change.changed_fields,
+        },
+    )
+
+
+async def find(connection: AsyncConnection, name: DatasetName, *, lock: bool = False) -> pb.Dataset | None:
+    """One dataset; `lock` holds it until the transaction ends and finds only what the scope may write."""
+    found = await connection.execute(text(SELECT + _ONE + (" FOR UPDATE OF d" if lock else "")), _key(name))
+    row = found.first()
+    return rows.dataset_of(row._mapping) if row is not None else None
+
+
+async def code_taken(connection: AsyncConnection, name: DatasetName, code: str) -> bool:
+    """Whether another dataset has this directory code."""
+    found = await connection.execute(
+        text(
+            "SELECT 1 FROM datasets WHERE code = :code AND (department, dataset) <> (:department, :dataset)"
+        ),
+        _key(name) | {"code": code},
+    )
+    return found.first() is not None
+
+
+async def page(
+    connection: AsyncConnection, department: str, after: tuple[str, str], limit: int
+) -> list[pb.Dataset]:
+    """By department and id, those behind `after`; an empty department means all."""
+    found = await connection.execute(
+        text(
+            SELECT + " WHERE (:department = '' OR d.department = :department)"
+            " AND (d.department, d.dataset) > (:after_department, :after_dataset)"
+            " ORDER BY d.department, d.dataset LIMIT :limit"
+        ),
+        {
+            "department": department,
+            "after_department": after[0],
+            "after_dataset": after[1],
+            "limit": limit,
+        },
+    )
+    return [rows.dataset_of(row._mapping) for row in found]
+
+
+async def metadata_versions(
+    connection: AsyncConnection, name: DatasetName, before: int, limit: int
+) -> list[pb.MetadataVersion]:
+    """Newest first, those with a smaller number than `before`."""
+    found = await connection.execute(
+        text(
+            "SELECT * FROM metadata_versions WHERE department = :department AND dataset = :dataset"
+            " AND version < :before ORDER BY version DESC LIMIT :limit"
+        ),
+        _key(name) | {"before": before, "limit": limit},
+    )
+    return [rows.metadata_version_of(row._mapping) for row in found]

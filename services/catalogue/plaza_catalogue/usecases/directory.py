@@ -1,0 +1,119 @@
+"""Reading the directory: datasets, search, versions of metadata and data."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from plaza.catalogue.v1 import catalogue_pb2 as pb
+from plaza_kit.db import Scope
+from plaza_kit.errors import NotFound
+from plaza_kit.policy import Resource
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from plaza_catalogue.domain.names import (
+    ALL_DEPARTMENTS,
+    DatasetName,
+    parse_department,
+    parse_version,
+)
+from plaza_catalogue.storage import datasets, departments, search, versions
+from plaza_catalogue.usecases.paging import Page
+from plaza_catalogue.usecases.ports import World, unknown_dataset, unknown_department
+
+_NEWEST = (2**31 - 1,)
+"""Behind every number, so that the first page starts with the newest."""
+
+
+class UnknownVersion(NotFound):
+    """The dataset has no committed version of this number."""
+
+
+class Directory:
+    """Use cases that read."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def get(self, request: pb.GetDatasetRequest) -> pb.Dataset:
+        """Raises UnknownDataset."""
+        return await self.dataset(DatasetName.parse(request.name))
+
+    async def dataset(self, name: DatasetName) -> pb.Dataset:
+        """One dataset, if the caller may read the directory. Raises UnknownDataset."""
+        async with self._reading() as connection:
+            found = await datasets.find(connection, name)
+        if found is None:
+            raise unknown_dataset(name)
+        return found
+
+    async def list(self, request: pb.ListDatasetsRequest) -> pb.ListDatasetsResponse:
+        """Raises UnknownDepartment, BadPageToken."""
+        department = "" if request.parent == ALL_DEPARTMENTS else parse_department(request.parent)
+        page = Page.of("datasets", (request.parent,), request.page_size, request.page_token, ("", ""))
+        async with self._reading() as connection:
+            if department and await departments.find(connection, parse_department(request.parent)) is None:
+                raise unknown_department(department)
+            after = (str(page.start[0]), str(page.start[1]))
+            found = await datasets.page(connection, department, after, page.size + 1)
+        items, more = page.cut(found)
+        token = ""
+        if more:
+            last = DatasetName.parse(items[-1].name)
+            token = page.token((last.department, last.dataset))
+        return pb.ListDatasetsResponse(datasets=items, next_page_token=token)
+
+    async def search(self, request: pb.SearchDatasetsRequest) -> pb.SearchDatasetsResponse:
+        """Raises BadPageToken."""
+        page = Page.of("search", (request.query,), request.page_size, request.page_token, (0,), default=20)
+        offset = int(page.start[0])
+        # PostgreSQL's texts hold no NUL, so none is there to be found.
+        async with self._reading() as connection:
+            query = request.query.replace("\x00", " ")
+            found, total = await search.find(connection, query, offset, page.size)
+        end = offset + len(found)
+        token = page.token((end,)) if found and end < total else ""
+        return pb.SearchDatasetsResponse(datasets=found, next_page_token=token, total_size=total)
+
+    async def metadata_versions(
+        self, request: pb.ListMetadataVersionsRequest
+    ) -> pb.ListMetadataVersionsResponse:
+        """Raises UnknownDataset, BadPageToken."""
+        name = DatasetName.parse(request.parent)
+        page = Page.of("metadata", (request.parent,), request.page_size, request.page_token, _NEWEST)
+        async with self._reading() as connection:
+            found = await datasets.metadata_versions(connection, name, int(page.start[0]), page.size + 1)
+            if not found and await datasets.find(connection, name) is None:
+                raise unknown_dataset(name)
+        items, more = page.cut(found)
+        token = page.token((items[-1].version,)) if more else ""
+        return pb.ListMetadataVersionsResponse(metadata_versions=items, next_page_token=token)
+
+    async def versions(self, request: pb.ListVersionsRequest) -> pb.ListVersionsResponse:
+        """Raises UnknownDataset, BadPageToken."""
+        name = DatasetName.parse(request.parent)
+        page = Page.of("versions", (request.parent,), request.page_size, request.page_token, _NEWEST)
+        async with self._reading() as connection:
+            found = await versions.page(connection, name, int(page.start[0]), page.size + 1)
+            if not found and await datasets.find(connection, name) is None:
+                raise unknown_dataset(name)
+        items, more = page.cut(found)
+        token = page.token((items[-1].version,)) if more else ""
+        return pb.ListVersionsResponse(versions=items, next_page_token=token)
+
+    async def version(self, request: pb.GetVersionRequest) -> pb.Version:
+        """Raises UnknownVersion."""
+        name, number = parse_version(request.name)
+        async with self._reading() as connection:
+            found = await versions.find(connection, name, number)
+        if found is None:
+            raise UnknownVersion(
+                f"{request.name} was never committed", remedy="list the versions of the dataset"
+            )
+        return found
+
+    @asynccontextmanager
+    async def _reading(self) -> AsyncIterator[AsyncConnection]:
+        principal = self._world.policy.authorize("directory.read", Resource.system())
+        async with self._world.database.transaction(Scope.of(principal)) as connection:
+            yield connection

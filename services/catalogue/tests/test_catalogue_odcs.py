@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from plaza.common.v1 import contract_pb2 as pb
+from plaza_catalogue.domain.odcs import ContractDocument, render
+from plaza_catalogue.domain.odcs_parse import parse
+from plaza_catalogue.domain.odcs_yaml import BadDocument
+
+_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+_NAMES = st.lists(st.from_regex(r"[a-z][a-z0-9_]{0,5}", fullmatch=True), min_size=1, max_size=5, unique=True)
+_NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@st.composite
+def contracts(draw: st.DrawFn) -> pb.Contract:
+    names = draw(_NAMES)
+    contract = pb.Contract(key=draw(st.lists(st.sampled_from(names), unique=True, max_size=2)))
+    for name in names:
+        contract.fields.add(
+            name=name,
+            source_name=draw(_TEXT),
+            type=draw(st.integers(1, 6)),
+            required=draw(st.booleans()),
+            title=draw(_TEXT),
+            description=draw(_TEXT),
+            unit=draw(_TEXT),
+            missing_values=draw(st.lists(_TEXT, max_size=2)),
+        )
+    for number in range(draw(st.integers(0, 4))):
+        rule = contract.rules.add(
+            id=f"r{number}",
+            title=draw(_TEXT),
+            dimension=draw(st.integers(1, 6)),
+            threshold_percent=draw(st.integers(0, 10**6)) / 10**4,
+            weight=draw(st.floats(0, 1000)),
+        )
+        kind = draw(st.sampled_from(["not_null", "range", "unique"]))
+        if kind == "unique":
+            rule.unique.fields.extend(draw(st.lists(st.sampled_from(names), unique=True, min_size=1)))
+        elif kind == "not_null":
+            rule.not_null.field = draw(st.sampled_from(names))
+        else:
+            rule.range.field, rule.range.maximum = draw(st.sampled_from(names)), draw(_NUMBERS)
+    if draw(st.booleans()):
+        build = contract.steps.add().build_timestamp
+        build.target, build.year, build.zone = names[0], names[-1], draw(_TEXT)
+    contract.format.delimiter = draw(st.sampled_from([",", ";", "\t"]))
+    contract.format.missing_values.extend(draw(st.lists(_TEXT, max_size=2)))
+    return contract
+
+
+@settings(deadline=None)
+@given(contracts(), _TEXT, _TEXT)
+def test_what_is_written_is_read_and_written_the_same(
+    contract: pb.Contract, title: str, purpose: str
+) -> None:
+    document = ContractDocument(contract, title, purpose)
+    text = render(document)
+    back = parse(text)
+    assert back == document
+    assert render(back) == text
+
+
+@settings(deadline=None)
+@given(contracts(), st.floats(0, 100))
+def test_any_threshold_keeps_its_bytes(contract: pb.Contract, threshold: float) -> None:
+    for rule in contract.rules:
+        rule.threshold_percent = threshold
+    text = render(ContractDocument(contract))
+    assert render(parse(text)) == text
+
+
+def test_the_document_speaks_odcs(air_contract: pb.Contract) -> None:
+    data = yaml.safe_load(render(ContractDocument(air_contract, "空气质量")))
+    assert (data["apiVersion"], data["kind"], data["name"]) == ("v3.1.0", "DataContract", "空气质量")
+    table = data["schema"][0]
+    pm = table["properties"][3]
+    assert pm["physicalName"] == "PM2_5"
+    assert pm["businessName"] == "细颗粒物"
+    assert pm["logicalType"] == "number"
+    assert {"property": "unit", "value": "μg/m³"} in pm["customProperties"]
+    assert pm["quality"][0]["metric"] == "nullValues"
+    assert pm["quality"][0]["mustBeLessOrEqualTo"] == 2.5
+    assert pm["quality"][1]["dimension"] == "conformity"
+    assert table["properties"][4]["primaryKeyPosition"] == 1
+    assert table["quality"][0]["arguments"] == {"properties": ["observed_at"]}
+
+
+_HEAD = "apiVersion: v3.1.0\nkind: DataContract\n"
+
+
+@pytest.mark.parametrize(
+    ("document", "place"),
+    [
+        ("a: [1", "line 1"),
+        ("- 1", "must be a map"),
+        ("a: &x 1\nb: *x", "line 2, column 4"),
+        ("a: 1\na: 2", "line 2"),
+        ("[" * 3000, "the document"),
+        ("kind: DataContract", "apiVersion"),
+        ("apiVersion: v2.2.2\nkind: DataContract", "apiVersion"),
+        (_HEAD + "schema: []", "schema"),
+        (
+            _HEAD + "schema:\n- properties:\n  - name: a\n    logicalType: array",
+            "schema[0].properties[0].logicalType",
+        ),
+        (_HEAD + "schema:\n- properties:\n  - logicalType: string", "schema[0].properties[0].name"),
+        (
+            _HEAD
+            + "schema:\n- properties:\n  - name: a\n    logicalType: string\n    quality:\n    - type: sql",
+            "schema[0].properties[0].quality[0]",
+        ),
+    ],
+)
+def test_an_error_names_its_place(document: str, place: str) -> None:
+    with pytest.raises(BadDocument) as raised:
+        parse(document)
+    assert place in raised.value.message
+
+
+def test_a_date_in_a_title_stays_text() -> None:
+    text = _HEAD + "name: 2024-01-01\nschema:\n- properties:\n  - {name: a, logicalType: string}"
+    assert parse(text).title == "2024-01-01"

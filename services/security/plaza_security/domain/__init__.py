@@ -1,0 +1,1 @@
+"""Pure rules: leaves, gradings, agreements, grants, the bundle."""

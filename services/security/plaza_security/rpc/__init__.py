@@ -1,0 +1,1 @@
+"""Translation between protos and use cases."""

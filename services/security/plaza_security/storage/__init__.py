@@ -1,0 +1,1 @@
+"""PostgreSQL: the tree, and what other services told."""
