@@ -6,6 +6,7 @@ What the standard has no word for travels in `customProperties`, its own place f
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -148,7 +149,9 @@ def _threshold(rule: pb.QualityRule) -> Decimal:
 
 
 def _number(value: float) -> int | float:
-    return int(value) if value.is_integer() and abs(value) < 2**53 else value
+    """A whole number without its `.0`; minus zero stays itself, so that what is read is what was written."""
+    whole = value.is_integer() and abs(value) < 2**53 and not (value == 0 and math.copysign(1, value) < 0)
+    return int(value) if whole else value
 
 
 def _custom(**values: Any) -> dict[str, Any]:
