@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || echo python3)
 VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.8
@@ -14,7 +14,7 @@ export PLAZA_HOME ?= $(CURDIR)/.plaza
 
 .PHONY: help
 help:  ## this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: $(VENV)/.run-ready  ## start the whole suite with a demo city (honours PLAZA_HOME, PLAZA_PORT)
@@ -35,7 +35,7 @@ check: $(VENV)/.dev-ready  ## format, lint, strict types, import contracts, buf 
 	$(BIN)/python tools/check_types.py
 
 .PHONY: unit
-unit: $(VENV)/.dev-ready  ## tests without sockets, in seconds
+unit: $(VENV)/.dev-ready  ## tests without sockets
 	$(BIN)/pytest -q -m "not integration and not e2e" protos services --disable-socket --allow-unix-socket
 
 .PHONY: integration
