@@ -46,6 +46,10 @@ integration: $(VENV)/.dev-ready  ## tests with the real component: PostgreSQL, t
 e2e: $(VENV)/.dev-ready  ## the story, against a suite started for it
 	$(BIN)/pytest -q e2e-tests
 
+.PHONY: bench
+bench: $(VENV)/.dev-ready  ## start-up, memory, a GET through the gateway beside bare FastAPI
+	$(BIN)/python -m bench
+
 .PHONY: format
 format: $(VENV)/.dev-ready  ## format and fix what can be fixed
 	$(BIN)/ruff format .
