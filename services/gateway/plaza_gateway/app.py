@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
@@ -29,9 +29,8 @@ from plaza_gateway.transcode.descriptors import Face
 API = "/api/v1"
 CLI_CLIENT = "plaza-cli"
 READY_SECONDS = 2.0
-
-Channels = Mapping[str, grpc.aio.Channel]
-"""Channel by proto package, for example `plaza.catalogue.v1`."""
+BEHIND = ("catalogue", "security")
+"""Services behind the gateway; each owns the proto package `plaza.<name>.v1`."""
 
 
 def peers_of(settings: GatewaySettings) -> Peers:
@@ -61,7 +60,7 @@ def _lifespan(settings: GatewaySettings, peers: Peers, faces: frozenset[Face]) -
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         # Mounted here and not in create_app: a channel belongs to the loop that it was made in.
-        channels = {f"plaza.{name}.v1": peers.channel(name) for name in ("catalogue", "security")}
+        channels = {f"plaza.{name}.v1": peers.channel(name) for name in BEHIND}
         transcoder = Transcoder(plaza_protos.descriptor_set(), channels, face=faces)
         app.router.default = transcoder_or_404(transcoder)
         yield
@@ -95,8 +94,7 @@ async def metrics() -> Response:
 def _readyz(peers: Peers) -> Any:
     async def readyz() -> JSONResponse:
         """Whether every service behind the gateway serves."""
-        names = ("catalogue", "security")
-        states = dict(zip(names, await asyncio.gather(*(_serving(peers, n) for n in names)), strict=True))
+        states = dict(zip(BEHIND, await asyncio.gather(*(_serving(peers, n) for n in BEHIND)), strict=True))
         ready = all(states.values())
         body = {"ready": ready, "services": {n: "serving" if s else "not serving" for n, s in states.items()}}
         return JSONResponse(body, 200 if ready else 503)

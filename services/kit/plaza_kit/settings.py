@@ -32,13 +32,6 @@ class ServiceSettings(BaseSettings):
     otlp_endpoint: str = Field(default="", description="OTLP gRPC collector; empty: no traces are sent")
 
 
-class LakeReaderSettings(ServiceSettings):
-    """What a service needs that also reads the lake."""
-
-    lake_catalog_url: str = Field(description="PostgreSQL URL of the Iceberg catalog (schema `lake`)")
-    lake_warehouse: str = Field(description="root of the lake: a path, or `s3://bucket/prefix`")
-
-
 S = TypeVar("S", bound=BaseSettings)
 
 

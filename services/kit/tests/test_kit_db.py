@@ -14,7 +14,7 @@ import pytest
 from plaza.common.v1 import events_pb2
 from plaza_kit.db import Database, Scope
 from plaza_kit.db.engine import psycopg_url
-from plaza_kit.db.jobs import Jobs, defer_in, schema_sql
+from plaza_kit.db.jobs import Jobs, create_tables, defer_in
 from plaza_kit.db.outbox import NewEvent, Outbox
 from plaza_kit.db.schema import INBOX, OUTBOX, create, secure_rows
 from plaza_kit.identity import ServiceTokens
@@ -60,7 +60,7 @@ def _create_tables(url: str) -> None:
         create(operations, OUTBOX, INBOX)
         operations.execute("CREATE TABLE things (department text NOT NULL, name text NOT NULL)")
         secure_rows(operations, "things")
-        connection.connection.cursor().execute(schema_sql())
+        create_tables(connection)
     engine.dispose()
 
 

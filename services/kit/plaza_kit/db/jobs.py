@@ -13,7 +13,7 @@ import orjson
 import procrastinate
 import psycopg
 from procrastinate.schema import SchemaManager
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from plaza_kit import telemetry
@@ -25,9 +25,10 @@ STALLED_SECONDS = 8.0
 """A worker silent for this long is dead; its jobs are taken over."""
 
 
-def schema_sql() -> str:
-    """The statements that create the job tables, for a service's first migration."""
-    return str(SchemaManager.get_schema())
+def create_tables(connection: Connection) -> None:
+    """Create the job tables in a service's schema, for its first migration."""
+    # By the driver's own cursor: the many statements hold `%` and `:`, which are no parameters here.
+    connection.connection.cursor().execute(str(SchemaManager.get_schema()))
 
 
 class _Patient(procrastinate.BaseRetryStrategy):

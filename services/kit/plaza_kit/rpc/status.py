@@ -42,15 +42,6 @@ def status_of(error: grpc.aio.AioRpcError) -> status_pb2.Status:
     return status_pb2.Status(code=error.code().value[0], message=error.details() or "")
 
 
-def reason_of(error: grpc.aio.AioRpcError) -> str:
-    """`ErrorInfo.reason` of a failed call; empty when the peer sent none."""
-    info = error_details_pb2.ErrorInfo()
-    for detail in status_of(error).details:
-        if detail.Unpack(info):
-            return info.reason
-    return ""
-
-
 def code_of(status: status_pb2.Status) -> grpc.StatusCode:
     """The gRPC status code of a rich status."""
     return next(code for code in grpc.StatusCode if code.value[0] == status.code)

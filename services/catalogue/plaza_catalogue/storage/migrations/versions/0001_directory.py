@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from alembic import op
-from plaza_kit.db.jobs import schema_sql
+from plaza_kit.db.jobs import create_tables
 from plaza_kit.db.schema import INBOX, OUTBOX, create, secure_rows
 
 revision = "0001"
@@ -107,7 +107,4 @@ def upgrade() -> None:
     for table in _DIRECTORY:
         secure_rows(op, table, readable_by_all=True)
     secure_rows(op, "requests")
-    # Many statements with `%` and `:` in them: neither SQLAlchemy nor a prepared statement can take them.
-    connection = op.get_bind().connection.driver_connection
-    assert connection is not None
-    connection.cursor().execute(schema_sql())
+    create_tables(op.get_bind())

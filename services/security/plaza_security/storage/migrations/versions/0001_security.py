@@ -1,7 +1,7 @@
 """The tree, gradings, agreements; outbox, inbox and jobs."""
 
 from alembic import op
-from plaza_kit.db.jobs import schema_sql
+from plaza_kit.db.jobs import create_tables
 from plaza_kit.db.schema import INBOX, OUTBOX, create
 
 revision = "0001"
@@ -52,7 +52,4 @@ PROJECTIONS = (
 
 def upgrade() -> None:
     create(op, OUTBOX, INBOX, LEDGER, PROJECTIONS)
-    # Raw: the text has % signs, which are no parameters.
-    cursor = op.get_bind().connection.cursor()
-    cursor.execute(schema_sql())
-    cursor.close()
+    create_tables(op.get_bind())
