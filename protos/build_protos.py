@@ -29,13 +29,14 @@ def _validate_descriptors() -> bytes:
 
 
 def build() -> None:
-    """Compile everything into `gen/`, replacing what is there. Raises SystemExit with protoc's messages."""
+    """Compile everything into `gen/`, replacing what is there at once. Raises SystemExit with protoc's messages."""
     import google.rpc
     from grpc_tools import protoc
 
-    shutil.rmtree(GEN, ignore_errors=True)
-    (GEN / "plaza_protos").mkdir(parents=True)
-    dependencies = GEN / "validate.binpb"
+    new, old = HERE / "gen.new", HERE / "gen.old"
+    shutil.rmtree(new, ignore_errors=True)
+    (new / "plaza_protos").mkdir(parents=True)
+    dependencies = new / "validate.binpb"
     dependencies.write_bytes(_validate_descriptors())
     wkt = str(resources.files("grpc_tools") / "_proto")
     googleapis = str(Path(google.rpc.__path__[0]).parent.parent)
@@ -45,8 +46,8 @@ def build() -> None:
     scripts = Path(sys.executable).parent
     plugins = [f"--plugin={name}={scripts / name}" for name in ("protoc-gen-mypy", "protoc-gen-mypy_grpc")]
     common += plugins
-    outputs = [f"--python_out={GEN}", f"--mypy_out=quiet:{GEN}"]
-    services = [f"--grpc_python_out={GEN}", f"--mypy_grpc_out=quiet,only_async:{GEN}"]
+    outputs = [f"--python_out={new}", f"--mypy_out=quiet:{new}"]
+    services = [f"--grpc_python_out={new}", f"--mypy_grpc_out=quiet,only_async:{new}"]
     steps = [
         [*common, *outputs, "buf/validate/validate.proto"],
         [*common, *outputs, *services, *sources],
@@ -54,7 +55,7 @@ def build() -> None:
             *common,
             "--include_imports",
             "--include_source_info",
-            f"--descriptor_set_out={GEN / 'plaza_protos' / 'descriptors.binpb'}",
+            f"--descriptor_set_out={new / 'plaza_protos' / 'descriptors.binpb'}",
             *sources,
         ],
     ]
@@ -62,14 +63,20 @@ def build() -> None:
         if protoc.main(step) != 0:
             raise SystemExit("protoc failed; its messages stand above")
     dependencies.unlink()
-    (GEN / "plaza_protos" / "py.typed").touch()
-    (GEN / "plaza_protos" / "__init__.py").write_text(
+    (new / "plaza_protos" / "py.typed").touch()
+    (new / "plaza_protos" / "__init__.py").write_text(
         '"""The compiled contract of all Plaza services."""\n\n'
         "from importlib import resources\n\n\n"
         "def descriptor_set() -> bytes:\n"
         '    """The serialised FileDescriptorSet of all services, comments included."""\n'
         '    return (resources.files(__name__) / "descriptors.binpb").read_bytes()\n'
     )
+    # By renaming: a process that imports meanwhile finds the old or the new, never half of it.
+    shutil.rmtree(old, ignore_errors=True)
+    if GEN.exists():
+        GEN.rename(old)
+    new.rename(GEN)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 try:

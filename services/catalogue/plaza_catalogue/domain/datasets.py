@@ -12,9 +12,9 @@ from google.protobuf.json_format import MessageToDict
 from plaza.catalogue.v1 import catalogue_pb2 as pb
 from plaza.common.v1 import contract_pb2, grades_pb2
 from plaza_kit.errors import FieldViolation, InvalidArgument
+from plaza_kit.search_words import index_tokens, normalise
 
 from plaza_catalogue.domain.contract_checks import check_contract
-from plaza_catalogue.domain.search import index_tokens, normalise
 
 UPDATABLE = (
     "display_name",

@@ -10,6 +10,7 @@ import orjson
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from plaza.catalogue.v1 import catalogue_pb2 as pb
+from plaza_kit.names import DatasetName
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -19,7 +20,6 @@ from plaza_catalogue.domain.datasets import (
     directory_part,
     sharing_class_word,
 )
-from plaza_catalogue.domain.names import DatasetName
 from plaza_catalogue.storage import rows
 
 SELECT = (

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 
 from plaza.catalogue.v1 import catalogue_pb2 as pb
+from plaza_kit.names import DepartmentId
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from plaza_catalogue.domain.names import DepartmentId
 from plaza_catalogue.storage import rows
 
 _SELECT = (

@@ -10,8 +10,7 @@ from google.protobuf.json_format import ParseDict
 from google.protobuf.timestamp_pb2 import Timestamp
 from plaza.catalogue.v1 import catalogue_pb2 as pb
 from plaza.common.v1 import grades_pb2
-
-from plaza_catalogue.domain.names import DatasetId, DatasetName, DepartmentId
+from plaza_kit.names import DatasetId, DatasetName, DepartmentId
 
 Row = Mapping[Any, Any]
 """A row by column name (`row._mapping`)."""

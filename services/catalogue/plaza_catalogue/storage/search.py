@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from plaza.catalogue.v1 import catalogue_pb2 as pb
+from plaza_kit.names import DatasetName
+from plaza_kit.search_words import normalise, phrases, query_tokens
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from plaza_catalogue.domain.datasets import search_entry
-from plaza_catalogue.domain.names import DatasetName
-from plaza_catalogue.domain.search import normalise, phrases, query_tokens
 from plaza_catalogue.storage import datasets, rows
 
 MATCHES = (

@@ -8,10 +8,10 @@ from decimal import Decimal
 from typing import Any
 
 from plaza.catalogue.v1 import catalogue_pb2 as pb
+from plaza_kit.names import DatasetName
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from plaza_catalogue.domain.names import DatasetName
 from plaza_catalogue.storage import rows
 
 

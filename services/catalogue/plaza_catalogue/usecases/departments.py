@@ -5,13 +5,14 @@ from __future__ import annotations
 from plaza.catalogue.v1 import catalogue_pb2 as pb
 from plaza_kit.db import Scope
 from plaza_kit.db.outbox import NewEvent
+from plaza_kit.db.requests import digest, is_first
 from plaza_kit.errors import AlreadyExists
+from plaza_kit.names import DepartmentId, check_id, parse_department
+from plaza_kit.paging import Page
 from plaza_kit.policy import Resource
 
-from plaza_catalogue.domain.names import DepartmentId, check_id, parse_department
 from plaza_catalogue.storage import departments
-from plaza_catalogue.usecases.paging import Page
-from plaza_catalogue.usecases.ports import World, digest, is_first, refuse_nul, unknown_department
+from plaza_catalogue.usecases.ports import World, unknown_department
 
 CREATED = "city.plaza.catalogue.department.created.v1"
 
@@ -50,7 +51,6 @@ class Departments:
         """Raises DepartmentExists, RequestIdReused."""
         principal = self._world.policy.authorize("department.create", Resource.system())
         department = DepartmentId(check_id(request.department_id, "department_id"))
-        refuse_nul(request.department, "department")
         name = f"departments/{department}"
         async with self._world.database.transaction(Scope.of(principal)) as connection:
             if await is_first(connection, principal, request.request_id, request, (department, name)):

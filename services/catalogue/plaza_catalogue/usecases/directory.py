@@ -8,17 +8,17 @@ from contextlib import asynccontextmanager
 from plaza.catalogue.v1 import catalogue_pb2 as pb
 from plaza_kit.db import Scope
 from plaza_kit.errors import NotFound
-from plaza_kit.policy import Resource
-from sqlalchemy.ext.asyncio import AsyncConnection
-
-from plaza_catalogue.domain.names import (
+from plaza_kit.names import (
     ALL_DEPARTMENTS,
     DatasetName,
     parse_department,
     parse_version,
 )
+from plaza_kit.paging import Page
+from plaza_kit.policy import Resource
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from plaza_catalogue.storage import datasets, departments, search, versions
-from plaza_catalogue.usecases.paging import Page
 from plaza_catalogue.usecases.ports import World, unknown_dataset, unknown_department
 
 _NEWEST = (2**31 - 1,)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from plaza.catalogue.v1 import catalogue_pb2 as pb
+from plaza_kit.names import DatasetName
 from plaza_kit.policy import Resource
 from plaza_kit.rpc.guard import validate
 
 from plaza_catalogue.domain import odcs, odcs_parse
 from plaza_catalogue.domain.contract_checks import check_contract
-from plaza_catalogue.domain.names import DatasetName
 from plaza_catalogue.domain.odcs import ContractDocument
 from plaza_catalogue.usecases.directory import Directory
 from plaza_catalogue.usecases.ports import World

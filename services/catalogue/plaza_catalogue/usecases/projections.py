@@ -10,9 +10,9 @@ from typing import Any
 from plaza.common.v1 import events_pb2
 from plaza_kit.db.inbox import Handler
 from plaza_kit.errors import InvalidArgument
+from plaza_kit.names import DatasetName
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from plaza_catalogue.domain.names import DatasetName
 from plaza_catalogue.storage import versions
 
 _LIGHTS = frozenset({"green", "yellow", "red"})

@@ -7,21 +7,20 @@ import hashlib
 from plaza.catalogue.v1 import catalogue_pb2 as pb
 from plaza_kit.db import Scope
 from plaza_kit.db.outbox import NewEvent
+from plaza_kit.db.requests import is_first
 from plaza_kit.errors import AlreadyExists
 from plaza_kit.identity import Principal
+from plaza_kit.names import DatasetId, DatasetName, check_id, parse_department
 from plaza_kit.policy import Resource
 from plaza_kit.rpc.context import caller
 from plaza_kit.rpc.guard import validate
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from plaza_catalogue.domain import datasets as rules
-from plaza_catalogue.domain.names import DatasetId, DatasetName, check_id, parse_department
 from plaza_catalogue.storage import datasets, departments, search
 from plaza_catalogue.usecases.ports import (
     EtagMismatch,
     World,
-    is_first,
-    refuse_nul,
     unknown_dataset,
     unknown_department,
 )
@@ -50,7 +49,6 @@ class Registration:
         name = DatasetName(department, DatasetId(check_id(request.dataset_id, "dataset_id")))
         principal = self._world.policy.authorize("dataset.create", Resource.of_department(department))
         rules.check_new(request.dataset)
-        refuse_nul(request.dataset, "dataset")
         async with self._world.database.transaction(Scope.of(principal)) as connection:
             if await is_first(connection, principal, request.request_id, request, (department, str(name))):
                 await self._insert(connection, principal, name, request.dataset)
@@ -82,7 +80,6 @@ class Registration:
     async def update(self, request: pb.UpdateDatasetRequest) -> pb.Dataset:
         """Raises UnknownDataset, EtagMismatch, NotUpdatable, InvalidRequest, CodeTaken."""
         name = DatasetName.parse(request.dataset.name)
-        refuse_nul(request.dataset, "dataset")
         # The policy asks for the grade, which the row knows; the scope is the caller's own already.
         async with self._world.database.transaction(Scope.of(caller())) as connection:
             current = await _found(connection, name)

@@ -1,4 +1,4 @@
-"""What every service's first migration creates: outbox and inbox; and row-level security for its own tables."""
+"""What a service's first migration creates: outbox, inbox, used request ids; and row-level security for its tables."""
 
 from __future__ import annotations
 
@@ -31,6 +31,18 @@ INBOX = (
     )""",
 )
 
+REQUESTS = (
+    """CREATE TABLE requests (
+        principal text NOT NULL,
+        request_id uuid NOT NULL,
+        department text NOT NULL,
+        name text NOT NULL,
+        sha256 text NOT NULL,
+        create_time timestamptz NOT NULL DEFAULT now(),
+        PRIMARY KEY (principal, request_id)
+    )""",
+)
+
 
 class Operations(Protocol):
     """The part of `alembic.op` that is used here."""
@@ -39,7 +51,7 @@ class Operations(Protocol):
 
 
 def create(op: Operations, *groups: Sequence[str]) -> None:
-    """Run the statements of some groups (`OUTBOX`, `INBOX`)."""
+    """Run the statements of some groups (`OUTBOX`, `INBOX`, `REQUESTS`)."""
     for group in groups:
         for statement in group:
             op.execute(statement)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import grpc
@@ -33,13 +33,16 @@ class InvalidRequest(InvalidArgument):
 
 
 def validate(request: Message) -> None:
-    """Check a request against the `buf.validate` rules of its proto. Raises InvalidRequest with every violation."""
+    """Check a request against the `buf.validate` rules of its proto, and that no text holds U+0000, which
+    PostgreSQL cannot store. Raises InvalidRequest with every violation."""
     found = ((_path(v.proto.field), v.proto) for v in _validator.collect_violations(request))
     violations = tuple(
         FieldViolation(path, violation.message or violation.rule_id or "is not valid")
         for path, violation in found
         if _matters(request, path)
     )
+    if not violations and b"\x00" in request.SerializeToString():
+        violations = tuple(_nul_characters(request, ""))
     if not violations:
         return
     first = violations[0]
@@ -48,6 +51,16 @@ def validate(request: Message) -> None:
         remedy="correct the named fields; the API documentation gives their rules",
         violations=violations,
     )
+
+
+def _nul_characters(message: Message, place: str) -> Iterator[FieldViolation]:
+    for field, value in message.ListFields():
+        for item in value if field.is_repeated else [value]:
+            where = f"{place}{field.name}"
+            if isinstance(item, Message):
+                yield from _nul_characters(item, f"{where}.")
+            elif isinstance(item, str) and "\x00" in item:
+                yield FieldViolation(where, "holds the character U+0000")
 
 
 def _matters(request: Any, path: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import op
 from plaza_kit.db.jobs import create_tables
-from plaza_kit.db.schema import INBOX, OUTBOX, create, secure_rows
+from plaza_kit.db.schema import INBOX, OUTBOX, REQUESTS, create, secure_rows
 
 revision = "0001"
 down_revision = None
@@ -89,21 +89,12 @@ _TABLES = (
         FOREIGN KEY (department, dataset) REFERENCES datasets
     )""",
     "CREATE INDEX search_tokens ON search USING gin (tokens)",
-    """CREATE TABLE requests (
-        principal text NOT NULL,
-        request_id uuid NOT NULL,
-        department text NOT NULL,
-        name text NOT NULL,
-        sha256 text NOT NULL,
-        create_time timestamptz NOT NULL DEFAULT now(),
-        PRIMARY KEY (principal, request_id)
-    )""",
 )
 _DIRECTORY = ("departments", "datasets", "metadata_versions", "contracts", "versions", "search")
 
 
 def upgrade() -> None:
-    create(op, _TABLES, OUTBOX, INBOX)
+    create(op, _TABLES, OUTBOX, INBOX, REQUESTS)
     for table in _DIRECTORY:
         secure_rows(op, table, readable_by_all=True)
     secure_rows(op, "requests")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import orjson
+
 from plaza_kit.errors import InvalidArgument
 
 T = TypeVar("T")

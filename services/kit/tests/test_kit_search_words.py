@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
-from plaza_catalogue.domain.search import index_tokens, normalise, phrases, query_tokens
+from plaza_kit.search_words import index_tokens, normalise, phrases, query_tokens
 
 _HAN = st.text("空气质量监测数据环境", min_size=2, max_size=12)
 
