@@ -44,8 +44,8 @@ class Catalogue:
         set_caller(principal)
         return principal
 
-    def be_service(self) -> None:
-        set_caller(service("security"))
+    def be_service(self, name: str) -> None:
+        set_caller(service(name))
 
 
 @pytest.fixture(scope="session")

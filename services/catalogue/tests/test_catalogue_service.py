@@ -258,30 +258,29 @@ async def test_events_of_other_services_show_up(
     created = await register(catalogue, department, new_dataset())
     sink = EventSink(catalogue.world.database, HANDLERS)
 
-    def event(kind: str, **data: object) -> events_pb2.Event:
+    def event(sender: str, kind: str, **data: object) -> events_pb2.Event:
         made = events_pb2.Event(
             id=str(uuid.uuid4()),
-            type=f"city.plaza.{kind}.v1",
+            source=f"//plaza/{sender}",
+            type=f"city.plaza.{sender.replace('-', '')}.{kind}.v1",
             data=orjson.dumps({"dataset": created.name, **data}).decode(),
         )
         made.time.GetCurrentTime()
         return made
 
+    async def deliver(sender: str, *events: events_pb2.Event) -> None:
+        catalogue.be_service(sender)
+        await sink.Deliver(events_pb2.DeliverRequest(events=events), RPC)
+
     committed = {"rows": 24, "rows_added": 24, "rows_refused": 1, "batch": "b1", "contract_version": 1}
-    assessed = event("quality.version.assessed", version=1, score="97.84", light="green")
-    catalogue.be_service()
-    await sink.Deliver(events_pb2.DeliverRequest(events=[assessed]), RPC)
+    assessed = event("quality", "version.assessed", version=1, score="97.84", light="green")
+    await deliver("quality", assessed)
     catalogue.be("analyst", "elsewhere")
     assert not (await catalogue.api.ListVersions(pb.ListVersionsRequest(parent=created.name), RPC)).versions
-    catalogue.be_service()
-    events = [
-        event("ingestion.version.committed", version=1, **committed),
-        event("ingestion.version.committed", version=2, **committed),
-        event("opendata.release.published", release=3),
-        event("opendata.release.published", release=2),
-        event("something.else", version="?"),
-    ]
-    await sink.Deliver(events_pb2.DeliverRequest(events=[*events, *events]), RPC)
+    commits = [event("ingestion", "version.committed", version=n, **committed) for n in (1, 2)]
+    await deliver("ingestion", *commits, *commits, event("ingestion", "something.else", version="?"))
+    for release in (3, 2):
+        await deliver("open-data", event("open-data", "release.published", release=release))
     catalogue.be("analyst", "elsewhere")
     listed = await catalogue.api.ListVersions(pb.ListVersionsRequest(parent=created.name), RPC)
     assert [v.version for v in listed.versions] == [2, 1]

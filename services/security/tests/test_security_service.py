@@ -16,7 +16,7 @@ import pytest
 from plaza.common.v1 import events_pb2
 from plaza_kit.db import Database
 from plaza_kit.db.engine import Scope
-from plaza_kit.db.inbox import EventSink
+from plaza_kit.db.inbox import EventSink, ForeignEvent
 from plaza_kit.db.migrate import migrate
 from plaza_kit.errors import PlazaError
 from plaza_kit.grants import GrantVerifier
@@ -31,7 +31,7 @@ from plaza_security.service import build
 from plaza_security.settings import SecuritySettings
 from plaza_security.usecases.authority import Authority
 from plaza_security.usecases.bundles import BundleService
-from plaza_security.usecases.events import REGISTERED, SIGNED, ForeignEvent, handlers
+from plaza_security.usecases.events import REGISTERED, SIGNED, handlers
 from plaza_security.usecases.gradings import Gradings, NotGraded
 from plaza_security.usecases.grants import Grants
 from plaza_security.usecases.ledger import Ledger, NotInLedger

@@ -26,8 +26,15 @@ class NotAService(PermissionDenied):
     """Only services deliver events."""
 
 
+class ForeignEvent(PermissionDenied):
+    """A service delivers an event in another's name; grades, versions and the ledger rest on who says it."""
+
+
 class EventSink(events_pb2_grpc.EventSinkServiceServicer):
-    """Hands each event to the handler of its type (`*` for all types); unknown types are taken and ignored."""
+    """Hands each event to the handler of its type (`*` for all types); unknown types are taken and ignored.
+
+    A service delivers only what it says itself: source and owner in the type are checked against the caller.
+    """
 
     def __init__(
         self,
@@ -46,8 +53,11 @@ class EventSink(events_pb2_grpc.EventSinkServiceServicer):
         request: events_pb2.DeliverRequest,
         rpc: ServicerContext,
     ) -> events_pb2.DeliverResponse:
-        if context.caller().kind is not PrincipalKind.SERVICE:
+        sender = context.caller()
+        if sender.kind is not PrincipalKind.SERVICE:
             raise NotAService("events are taken from services only")
+        for event in request.events:
+            _check_sender(event, sender.client_id.removeprefix("plaza-"))
         async with self._database.transaction(Scope.everything()) as connection:
             for event in request.events:
                 if await self._is_new(connection, event.id):
@@ -66,3 +76,12 @@ class EventSink(events_pb2_grpc.EventSinkServiceServicer):
         for wanted in (event.type, EVERY_TYPE):
             if handler := self._handlers.get(wanted):
                 await handler(connection, event, orjson.loads(event.data))
+
+
+def _check_sender(event: events_pb2.Event, service: str) -> None:
+    owner = f"city.plaza.{service.replace('-', '')}."
+    if event.source != f"//plaza/{service}" or not event.type.startswith(owner):
+        raise ForeignEvent(
+            f"event {event.id} ({event.type}, from {event.source}) is not {service}'s own",
+            remedy="a service delivers its own events only",
+        )
