@@ -124,7 +124,7 @@ def _runtime(spec: ServiceSpec, settings: ServiceSettings) -> tuple[Runtime, Tok
         tokens=tokens,
         policy=PolicyFollower(peers, tokens, keys),
         outbox=Outbox(database, spec.name, spec.routes, peers, tokens),
-        jobs=Jobs(settings.database_url, spec.schema),
+        jobs=Jobs(settings.database_url, spec.schema, takeover_seconds=settings.job_takeover_seconds),
         grants=GrantVerifier(keys, spec.name),
         keys=keys,
     )

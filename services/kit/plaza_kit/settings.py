@@ -27,6 +27,9 @@ class ServiceSettings(BaseSettings):
     client_secret: str = Field(repr=False, description="its secret")
     trust_file: Path = Field(description="security's public keys, pinned (JSON)")
     security_address: str = Field(description="gRPC address of security")
+    job_takeover_seconds: float = Field(
+        default=8.0, ge=1, description="a process silent for so long is dead; its jobs are taken over"
+    )
     metrics_address: str = Field(default="", description="`host:port` for Prometheus; empty: not served")
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR")
     otlp_endpoint: str = Field(default="", description="OTLP gRPC collector; empty: no traces are sent")

@@ -20,9 +20,8 @@ from plaza_kit import telemetry
 
 _log = telemetry.log("jobs")
 
-HEARTBEAT_SECONDS = 2.0
-STALLED_SECONDS = 8.0
-"""A worker silent for this long is dead; its jobs are taken over."""
+TAKEOVER_SECONDS = 8.0
+"""A process silent for this long is dead; its jobs are taken over."""
 
 
 def create_tables(connection: Connection) -> None:
@@ -48,8 +47,17 @@ class _Patient(procrastinate.BaseRetryStrategy):
 class Jobs:
     """One service's jobs."""
 
-    def __init__(self, database_url: str, schema: str, *, concurrency: int = 2) -> None:
+    def __init__(
+        self,
+        database_url: str,
+        schema: str,
+        *,
+        concurrency: int = 2,
+        takeover_seconds: float = TAKEOVER_SECONDS,
+    ) -> None:
         self._concurrency = concurrency
+        self._takeover = takeover_seconds
+        self._heartbeat = takeover_seconds / 4
         self._app = procrastinate.App(
             connector=procrastinate.PsycopgConnector(
                 conninfo=database_url, kwargs={"options": f"-c search_path={schema}"}, min_size=1, max_size=6
@@ -74,18 +82,18 @@ class Jobs:
                     concurrency=self._concurrency,
                     install_signal_handlers=False,
                     fetch_job_polling_interval=1.0,
-                    update_heartbeat_interval=HEARTBEAT_SECONDS,
-                    stalled_worker_timeout=STALLED_SECONDS,
+                    update_heartbeat_interval=self._heartbeat,
+                    stalled_worker_timeout=self._takeover,
                     shutdown_graceful_timeout=5.0,
                 )
             )
 
     async def _adopt_orphans(self) -> None:
         while True:
-            await asyncio.sleep(HEARTBEAT_SECONDS)
+            await asyncio.sleep(self._heartbeat)
             try:
                 for job in await self._app.job_manager.get_stalled_jobs(
-                    seconds_since_heartbeat=STALLED_SECONDS
+                    seconds_since_heartbeat=self._takeover
                 ):
                     _log.warning("taking over a dead worker's job", job=job.id, task=job.task_name)
                     await self._app.job_manager.retry_job(job)
