@@ -50,6 +50,10 @@ e2e: $(VENV)/.dev-ready  ## the story, against a suite started for it
 bench: $(VENV)/.dev-ready  ## start-up, memory, a GET through the gateway beside bare FastAPI
 	$(BIN)/python -m bench
 
+.PHONY: bench-peers
+bench-peers: $(VENV)/.dev-ready .venv-peers/.ready  ## other products at the same job: rows/s, memory, broken lines named
+	$(BIN)/python -m bench.peers
+
 .PHONY: format
 format: $(VENV)/.dev-ready  ## format and fix what can be fixed
 	$(BIN)/ruff format .
@@ -81,4 +85,10 @@ $(VENV)/.run-ready: $(BIN)/uv requirements.lock protos/build_protos.py $(PROTO_F
 
 $(VENV)/.dev-ready: $(VENV)/.run-ready requirements-dev.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dev.lock
+	touch $@
+
+# Other products never enter our own environment or lock files.
+.venv-peers/.ready: $(BIN)/uv bench/peers/requirements.txt
+	$(BIN)/uv venv --quiet --clear --python $(PYTHON) .venv-peers
+	$(BIN)/uv pip install --quiet --python .venv-peers/bin/python --require-hashes -r bench/peers/requirements.txt
 	touch $@

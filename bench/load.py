@@ -32,7 +32,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 def measure(suite: Suite, folder: Path) -> None:
     """Print one line a round: each round loads the same rows into a new dataset."""
-    source = _source(folder)
+    source = write_source(folder)
     rows, size = STATIONS * HOURS, source.stat().st_size
     print(
         f"load: {rows:,} rows, {size / 1e6:.0f} MB, 18 columns and a timestamp built from parts, key of 5 fields"
@@ -50,19 +50,19 @@ def measure(suite: Suite, folder: Path) -> None:
             print(f"load, peak memory of {child['name']:<15} {peak(child['pid']):6.0f} MiB")
 
 
-def _source(folder: Path) -> Path:
+def write_source(folder: Path, stations: int = STATIONS) -> Path:
     """One station's generated hours, written again under each station's name."""
     first = station_file(folder, "S00", HOURS).read_bytes().split(b"\r\n", 1)[1]
-    source = folder / "stations.csv"
+    source = folder / f"stations-{stations}.csv"
     with source.open("wb") as file:
         file.write(HEADING.encode() + b"\r\n")
-        for number in range(STATIONS):
+        for number in range(stations):
             file.write(first.replace(b'"S00"', f'"S{number:02}"'.encode()))
     return source
 
 
-def _fields() -> list[tuple[str, str, str]]:
-    """(heading, name, type)"""
+def fields() -> list[tuple[str, str, str]]:
+    """(heading, name, type) of each column."""
     whole = ("No", "year", "month", "day", "hour")
     text = ("wd", "station")
     headings = [heading.strip('"') for heading in HEADING.split(",")]
@@ -98,14 +98,14 @@ def _ours(suite: Suite, source: Path, dataset: str) -> tuple[float, float]:
 
 
 def _register(http: httpx.Client, dataset: str) -> None:
-    fields: list[dict[str, Any]] = [
+    declared: list[dict[str, Any]] = [
         {"name": name, "sourceName": heading, "type": f"FIELD_TYPE_{kind}", "required": name in KEY}
-        for heading, name, kind in _fields()
+        for heading, name, kind in fields()
     ]
-    fields.append({"name": "time", "type": "FIELD_TYPE_TIMESTAMP", "required": True})
+    declared.append({"name": "time", "type": "FIELD_TYPE_TIMESTAMP", "required": True})
     parts = {part: part for part in ("year", "month", "day", "hour")}
     contract = {
-        "fields": fields,
+        "fields": declared,
         "key": list(KEY),
         "format": {"missingValues": ["NA"]},
         "steps": [{"buildTimestamp": {"target": "time", "zone": "Asia/Shanghai", **parts}}],
@@ -129,7 +129,7 @@ def _floor(source: Path) -> float:
 def _copy(source: Path, folder: Path) -> tuple[float, float]:
     """Seconds and peak MiB of DuckDB's COPY, in a process of its own."""
     types = {"INTEGER": "BIGINT", "NUMBER": "DOUBLE", "STRING": "VARCHAR"}
-    columns = "{" + ", ".join(f"'{heading}': '{types[kind]}'" for heading, _, kind in _fields()) + "}"
+    columns = "{" + ", ".join(f"'{heading}': '{types[kind]}'" for heading, _, kind in fields()) + "}"
     begin = time.perf_counter()
     command = [sys.executable, "-c", COPY, str(source), columns, str(folder / "copy.parquet")]
     done = subprocess.run(command, check=True, capture_output=True, text=True)

@@ -9,6 +9,8 @@ import socket
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,14 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def until(holds: Callable[[], bool], promise: str, seconds: float = 30) -> None:
+    """Waits for what follows by itself, such as an event's effect."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {promise}"
+        time.sleep(0.2)
+
+
 @dataclass
 class Suite:
     """A running suite, and the command as different people use it."""
@@ -33,6 +43,7 @@ class Suite:
     home: Path
     port: int
     issuer_port: int
+    command: tuple[str, ...] = (PLAZA, "up")
     process: subprocess.Popen[str] | None = None
     lines: list[str] = field(default_factory=list)
 
@@ -57,7 +68,7 @@ class Suite:
 
     def start(self) -> None:
         self.process = subprocess.Popen(
-            [PLAZA, "up"],
+            self.command,
             env=self.environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

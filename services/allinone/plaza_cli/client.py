@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
 
 from .failures import NotLoggedIn, Refused, StrangeAnswer
-from .identity import Issuer, IssuerRefused, json_object, send
+from .identity import Issuer, IssuerRefused, json_object, not_reachable, send
 from .session import Session, SessionStore
 
 _EARLY_SECONDS = 30.0
@@ -39,19 +40,81 @@ class Api:
     def post(self, path: str, body: object, parameters: Parameters | None = None) -> dict[str, Any]:
         return json_object(self._call("POST", path, parameters, body))
 
+    def post_for_bytes(self, path: str, body: object) -> bytes:
+        """What a method answers with a file."""
+        return self._call("POST", path, None, body).content
+
+    def upload(
+        self, path: str, chunks: Callable[[], Iterable[bytes]], size: int, parameters: Parameters
+    ) -> dict[str, Any]:
+        """Sends `size` bytes as they come; `chunks` is asked anew when the session had to be renewed."""
+
+        def build(session: Session) -> httpx.Request:
+            headers = {
+                **_headers(session),
+                "content-type": "application/octet-stream",
+                "content-length": str(size),
+            }
+            return self._http.build_request(
+                "POST", self._address(path), params=parameters, content=chunks(), headers=headers
+            )
+
+        return json_object(_checked(self._with_session(lambda session: send(self._http, build(session)))))
+
+    @contextmanager
+    def stream(
+        self,
+        path: str,
+        parameters: Parameters | None = None,
+        *,
+        anonymous: bool = False,
+        headers: Mapping[str, str] | None = None,
+        also: frozenset[int] = frozenset(),
+    ) -> Iterator[httpx.Response]:
+        """An answer that is read piece by piece. Reading it may raise `httpx.HTTPError`.
+
+        Bodies come as they are (no content coding), so that positions in a file mean the file's bytes. Besides
+        success, statuses in `also` are left to the caller.
+        """
+
+        def open_with(session: Session | None) -> httpx.Response:
+            request = self._build("GET", path, parameters, None, session)
+            request.headers.update({"accept": "*/*", "accept-encoding": "identity", **(headers or {})})
+            return send(self._http, request, stream=True)
+
+        response = open_with(None) if anonymous else self._with_session(open_with)
+        try:
+            if not response.is_success and response.status_code not in also:
+                try:
+                    response.read()
+                except httpx.HTTPError as error:
+                    raise not_reachable(response.request, error) from error
+                _checked(response)
+            yield response
+        finally:
+            response.close()
+
     def pages(
         self, path: str, items: str, parameters: Parameters | None = None, limit: int | None = None
     ) -> Iterator[dict[str, Any]]:
         """The members of the list `items` over all pages (AIP-158), at most `limit`."""
-        seen: set[str] = set()
-        count, token = 0, ""
-        while True:
-            page = self.get(path, {**(parameters or {}), **({"pageToken": token} if token else {})})
+        count = 0
+        for page in self.whole_pages(path, parameters):
             for item in page.get(items) or []:
                 if limit is not None and count >= limit:
                     return
                 count += 1
                 yield item
+            if limit is not None and count >= limit:
+                return
+
+    def whole_pages(self, path: str, parameters: Parameters | None = None) -> Iterator[dict[str, Any]]:
+        """The pages themselves, for what stands beside their lists."""
+        seen: set[str] = set()
+        token = ""
+        while True:
+            page = self.get(path, {**(parameters or {}), **({"pageToken": token} if token else {})})
+            yield page
             token = str(page.get("nextPageToken") or "")
             if not token:
                 return
@@ -66,29 +129,33 @@ class Api:
     def _call(
         self, method: str, path: str, parameters: Parameters | None = None, body: object = None
     ) -> httpx.Response:
+        return _checked(
+            self._with_session(
+                lambda session: send(self._http, self._build(method, path, parameters, body, session))
+            )
+        )
+
+    def _with_session(self, ask: Callable[[Session], httpx.Response]) -> httpx.Response:
         session = self._session()
-        response = send(self._http, self._build(method, path, parameters, body, session))
+        response = ask(session)
         if response.status_code == 401:
             # The issuer may have ended the session, or the services may not know its new key.
-            session = self._renew(session)
-            response = send(self._http, self._build(method, path, parameters, body, session))
+            response.close()
+            response = ask(self._renew(session))
             if response.status_code == 401:
+                response.close()
                 raise NotLoggedIn(self._url, "the session is not accepted")
-        return _checked(response)
+        return response
 
     def _build(
         self, method: str, path: str, parameters: Parameters | None, body: object, session: Session | None
     ) -> httpx.Request:
-        headers = {"accept": "application/json, */*;q=0.5"}
-        if session is not None:
-            headers["authorization"] = f"Bearer {session.access_token}"
         return self._http.build_request(
-            method,
-            f"{self._url}/api/v1/{path}",
-            params=parameters,
-            json=body,
-            headers=headers,
+            method, self._address(path), params=parameters, json=body, headers=_headers(session)
         )
+
+    def _address(self, path: str) -> str:
+        return f"{self._url}/api/v1/{path}"
 
     def _session(self) -> Session:
         session = self._sessions.load(self._url)
@@ -120,6 +187,13 @@ class Api:
                 raise NotLoggedIn(self._url, "the session has ended") from refusal
             self._sessions.save(renewed)
             return renewed
+
+
+def _headers(session: Session | None) -> dict[str, str]:
+    headers = {"accept": "application/json, */*;q=0.5"}
+    if session is not None:
+        headers["authorization"] = f"Bearer {session.access_token}"
+    return headers
 
 
 def _checked(response: httpx.Response) -> httpx.Response:

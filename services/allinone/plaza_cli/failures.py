@@ -63,10 +63,13 @@ class Refused(Failure):
         reason: str = "",
         remedy: str = "",
         places: tuple[Place, ...] = (),
+        values: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message, remedy=remedy, places=places)
         self.status = status
         self.reason = reason
+        self.values = dict(values or {})
+        """What the server names for programs, for example `version`: the `facts` of the problem."""
 
     def facts(self) -> dict[str, Any]:
         document = super().facts()
@@ -74,13 +77,15 @@ class Refused(Failure):
             document["status"] = self.status
         if self.reason:
             document["reason"] = self.reason
+        if self.values:
+            document["facts"] = self.values
         return document
 
     @classmethod
     def from_problem(cls, status: int, problem: Mapping[str, Any]) -> Refused:
         """The problem of RFC 9457 as the gateway writes it. Members of a wrong type are passed over."""
         title, detail = _text(problem, "title"), _text(problem, "detail")
-        listed = problem.get("errors")
+        listed, values = problem.get("errors"), problem.get("facts")
         return cls(
             detail or title or f"HTTP {status}",
             status=status,
@@ -90,6 +95,9 @@ class Refused(Failure):
                 Place(_text(error, "in"), _text(error, "pointer"), _text(error, "detail"))
                 for error in (listed if isinstance(listed, list) else [])
                 if isinstance(error, dict)
+            ),
+            values=(
+                {str(name): str(value) for name, value in values.items()} if isinstance(values, dict) else {}
             ),
         )
 
@@ -117,6 +125,14 @@ class NotReachable(Failure):
     """No answer came."""
 
     exit_code = ExitCode.NOT_REACHABLE
+
+
+class BrokenOff(Failure):
+    """An answer that ended before it was complete, or a run whose end cannot be learned."""
+
+
+class RunFailed(Failure):
+    """The server did the work, and it did not succeed: the error written on the run or release."""
 
 
 class NotVerified(Failure):

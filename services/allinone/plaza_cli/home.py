@@ -15,8 +15,46 @@ from plaza_issuer.realm import required_variables
 from plaza_kit.errors import AlreadyExists
 from plaza_kit.signing import KeyRing, SigningKey
 
-SERVICES = {"security": "security", "catalogue": "catalogue"}
-"""PostgreSQL schema and role of each service that is started."""
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One service that is started."""
+
+    name: str
+    schema: str
+    """PostgreSQL schema, and the role that owns it."""
+    module: str
+    """Started with `python -m`."""
+
+    @property
+    def client(self) -> str:
+        """Its OIDC client."""
+        return f"plaza-{self.name}"
+
+    @property
+    def address_variable(self) -> str:
+        """Where its peers look for its gRPC address."""
+        return f"PLAZA_{self.schema.upper()}_ADDRESS"
+
+    @property
+    def password_variable(self) -> str:
+        """Its database password among the secrets."""
+        return f"PLAZA_DATABASE_PASSWORD_{self.schema.upper()}"
+
+
+SERVICES = (
+    Service("security", "security", "plaza_security"),
+    Service("catalogue", "catalogue", "plaza_catalogue"),
+    Service("ingestion", "ingestion", "plaza_ingestion"),
+    Service("quality", "quality", "plaza_quality"),
+    Service("sharing", "sharing", "plaza_sharing"),
+    Service("open-data", "open_data", "plaza_opendata"),
+)
+"""All services behind the gateway, in the order in which they are started."""
+
+LAKE_OWNER = "ingestion"
+LAKE_READERS = ("quality", "sharing", "open_data")
+"""Roles that read the lake's catalog; its owner alone writes."""
 
 LONGEST_SOCKET_PATH = 100
 """Unix socket addresses hold 107 bytes; some room for the file's own name."""
@@ -57,13 +95,34 @@ class Home:
         """Signs the ledger's checkpoints."""
         return self.root / "keys" / "ledger.key"
 
+    @property
+    def lake(self) -> Path:
+        """Files of all tables."""
+        return self.root / "lake"
+
+    @property
+    def staging(self) -> Path:
+        """Uploads and staged files; a department's part is `departments/{id}` in it."""
+        return self.root / "staging"
+
+    @property
+    def releases(self) -> Path:
+        """What open data has published."""
+        return self.root / "releases"
+
+    @property
+    def demo_mark(self) -> Path:
+        """Is there when the demo city was made whole."""
+        return self.root / "demo-made"
+
     def log_file(self, process: str) -> Path:
         """The log of one process."""
         return self.root / "logs" / f"{process}.log"
 
     def prepare(self) -> dict[str, str]:
         """Create what is missing, readable by this user only; answers the secrets by variable name."""
-        for folder in (self.root, *(self.root / name for name in ("run", "keys", "logs", "secrets"))):
+        inner = (self.root / name for name in ("run", "keys", "logs", "secrets"))
+        for folder in (self.root, *inner, self.lake, self.staging, self.releases):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             folder.chmod(0o700)
         security = SigningKey.load_or_create(self.security_key, "security.plaza.local")
@@ -74,7 +133,7 @@ class Home:
     def _secrets(self) -> dict[str, str]:
         path = self.root / "secrets" / "secrets.json"
         known: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
-        wanted = [*required_variables(), *(f"PLAZA_DATABASE_PASSWORD_{name.upper()}" for name in SERVICES)]
+        wanted = [*required_variables(), *(service.password_variable for service in SERVICES)]
         missing = [name for name in wanted if name not in known]
         if missing:
             known |= {name: secrets.token_urlsafe(24) for name in missing}

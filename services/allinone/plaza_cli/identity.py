@@ -152,19 +152,24 @@ class Issuer:
         )
 
 
-def send(http: httpx.Client, request: httpx.Request) -> httpx.Response:
-    """The answer, or `NotReachable`."""
+def send(http: httpx.Client, request: httpx.Request, *, stream: bool = False) -> httpx.Response:
+    """The answer, or `NotReachable`. With `stream` its body is still to be read, and the answer to be closed."""
     try:
-        return http.send(request)
-    except httpx.TimeoutException as error:
-        raise NotReachable(
-            f"no answer from {_origin(request)} in time", remedy="Try again; see `plaza status`."
-        ) from error
+        return http.send(request, stream=stream)
     except httpx.HTTPError as error:
-        raise NotReachable(
-            f"{_origin(request)} cannot be reached: {error}",
-            remedy="Check --url (or PLAZA_URL), and that the suite runs there: `plaza status`.",
-        ) from error
+        raise not_reachable(request, error) from error
+
+
+def not_reachable(request: httpx.Request, error: httpx.HTTPError) -> NotReachable:
+    """The failure for a request that got no answer, or only a part of one."""
+    if isinstance(error, httpx.TimeoutException):
+        return NotReachable(
+            f"no answer from {_origin(request)} in time", remedy="Try again; see `plaza status`."
+        )
+    return NotReachable(
+        f"{_origin(request)} cannot be reached: {error}",
+        remedy="Check --url (or PLAZA_URL), and that the suite runs there: `plaza status`.",
+    )
 
 
 def json_object(response: httpx.Response) -> dict[str, Any]:

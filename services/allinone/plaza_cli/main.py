@@ -9,9 +9,14 @@ from typer.core import TyperGroup
 
 from .dataset import dataset
 from .failures import Failure
+from .ingest import ingest
 from .login import login, logout
 from .lookup import department, whoami
 from .output import Output
+from .quarantine import quarantine
+from .release import release
+from .rows import rows
+from .run import run as run_group
 from .surroundings import JsonOption, Surroundings, UrlOption, surroundings_of
 from .verify import verify
 
@@ -66,6 +71,11 @@ app.command()(logout)
 app.command()(whoami)
 app.add_typer(department, name="department")
 app.add_typer(dataset, name="dataset")
+app.command()(ingest)
+app.add_typer(run_group, name="run")
+app.add_typer(quarantine, name="quarantine")
+app.command()(rows)
+app.add_typer(release, name="release")
 app.command()(verify)
 
 

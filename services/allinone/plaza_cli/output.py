@@ -6,6 +6,7 @@ import json
 import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 from rich import box
@@ -51,6 +52,10 @@ class Output:
         for row in kept:
             table.add_row(*(Text(cell(value)) for value in row))
         _console(error=False).print(table)
+
+    def piece(self, data: bytes) -> None:
+        """A piece of a result that is written as it comes."""
+        sys.stdout.buffer.write(data)
 
     def facts(self, pairs: Iterable[tuple[str, object]]) -> None:
         """Names and values below each other; empty values are left out."""
@@ -121,3 +126,29 @@ def whole(document: dict[str, Any], name: str) -> int:
         return int(value)
     except (TypeError, ValueError):
         return 0
+
+
+def score(document: dict[str, Any]) -> float | None:
+    """Its `score` in percent, to two places. `None` when it was not assessed."""
+    value = document.get("score")
+    return round(float(value), 2) if isinstance(value, int | float) else None
+
+
+def moment(text: object) -> str:
+    """A time of the API (RFC 3339, UTC) in the zone of this machine, with the offset: no doubt is left."""
+    if not isinstance(text, str) or not text:
+        return ""
+    try:
+        return datetime.fromisoformat(text).astimezone().isoformat(" ", "seconds")
+    except ValueError:
+        return text
+
+
+def count(number: int, one: str, many: str = "") -> str:
+    """`1 row`, `280,512 rows`."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def stdout_is_terminal() -> bool:
+    """Whether a person reads standard output; bytes of strangers do not go there."""
+    return sys.stdout.isatty()

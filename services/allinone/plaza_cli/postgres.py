@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -12,7 +13,12 @@ from psycopg import sql
 
 
 def start(data: Path) -> Any:
-    """Start the server on a data folder (made at the first start); its `get_uri()` is the superuser's address."""
+    """Start the server on a data folder (made at the first start); its `get_uri()` is the superuser's address.
+
+    The caller is the only user of the folder.
+    """
+    # The wheel lists its users here and stops the server with the last; one that was killed stays listed.
+    (data / ".handle_pids.json").unlink(missing_ok=True)
     with warnings.catch_warnings():
         # Its dependency warns when XDG_RUNTIME_DIR is unset; it then uses a temporary folder, which is fine.
         warnings.simplefilter("ignore")
@@ -30,6 +36,20 @@ def provision(admin_url: str, role: str, password: str) -> str:
         connection.execute(sql.SQL("{} ROLE {} LOGIN PASSWORD {}").format(verb, name, secret))
         connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {0} AUTHORIZATION {0}").format(name))
     return role_url(admin_url, role, password)
+
+
+def provision_lake(admin_url: str, owner: str, readers: Sequence[str]) -> None:
+    """Make the schema `lake` of the tables' catalog: `owner` writes, `readers` may only look, now and later."""
+    reading = sql.SQL(", ").join(map(sql.Identifier, readers))
+    statements = (
+        "CREATE SCHEMA IF NOT EXISTS lake AUTHORIZATION {owner}",
+        "GRANT USAGE ON SCHEMA lake TO {readers}",
+        "GRANT SELECT ON ALL TABLES IN SCHEMA lake TO {readers}",
+        "ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA lake GRANT SELECT ON TABLES TO {readers}",
+    )
+    with psycopg.connect(admin_url, autocommit=True) as connection:
+        for statement in statements:
+            connection.execute(sql.SQL(statement).format(owner=sql.Identifier(owner), readers=reading))
 
 
 def role_url(admin_url: str, role: str, password: str) -> str:

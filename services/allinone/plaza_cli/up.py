@@ -8,18 +8,20 @@ import json
 import os
 import shutil
 import signal
+import socket
 import sys
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import httpx
 from plaza_kit.errors import PlazaError
 
-from plaza_cli import demo, postgres
-from plaza_cli.home import SERVICES, Home, socket_folder, write_status
+from plaza_cli import demo, environments, postgres
+from plaza_cli.environments import Suite
+from plaza_cli.home import LAKE_OWNER, LAKE_READERS, SERVICES, Home, socket_folder, write_status
 from plaza_cli.processes import Child
+from plaza_cli.workers import Workers, supervise, worker_of
 
 READY_SECONDS = 90.0
 
@@ -28,27 +30,41 @@ class NotReady(Exception):
     """The suite did not become ready in time; the logs say why."""
 
 
-def run() -> None:
-    """Run until Ctrl-C. Exits with 2 when the home is taken, with 1 when the suite does not become ready."""
+class PortTaken(Exception):
+    """Somebody else listens where the suite must."""
+
+
+def run(*, modules: Mapping[str, str] | None = None, environment: Mapping[str, str] | None = None) -> None:
+    """Run until Ctrl-C. Exits with a message when home or port is taken, or the suite does not become ready.
+
+    For tests alone: `modules` names what to start as a process in place of its own module (`ingestion`,
+    `worker`, …), `environment` holds variables that every process gets on top.
+    """
     home = Home.from_environment()
+    port, issuer_port = ports()
     try:
         holder = home.hold()
     except PlazaError as error:
         sys.exit(f"plaza: {error.message}\n       {error.remedy}")
     started = time.monotonic()
-    secrets = home.prepare()
-    server = postgres.start(home.root / "postgres")
-    sockets = socket_folder(home)
     try:
-        children = _children(home, secrets, server.get_uri(), sockets)
-        asyncio.run(_supervise(home, children, started))
-    except (NotReady, demo.DemoFailed) as error:
+        for number, variable in ((port, "PLAZA_PORT"), (issuer_port, "PLAZA_ISSUER_PORT")):
+            require_free(number, variable)
+        secrets = home.prepare()
+        sockets = socket_folder(home)
+        server = postgres.start(home.root / "postgres")
+        try:
+            suite = Suite(home, sockets, port, issuer_port, secrets, modules or {}, dict(environment or {}))
+            children = make_children(suite, provision(server.get_uri(), secrets))
+            asyncio.run(_supervise(suite, children, started))
+        finally:
+            home.status_file.unlink(missing_ok=True)
+            if not sockets.is_relative_to(home.root):
+                shutil.rmtree(sockets, ignore_errors=True)
+            server.cleanup()
+    except (NotReady, PortTaken, demo.DemoFailed) as error:
         sys.exit(f"plaza: {error}")
     finally:
-        home.status_file.unlink(missing_ok=True)
-        if not sockets.is_relative_to(home.root):
-            shutil.rmtree(sockets, ignore_errors=True)
-        server.cleanup()
         holder.release()
 
 
@@ -57,54 +73,56 @@ def ports() -> tuple[int, int]:
     return int(os.environ.get("PLAZA_PORT") or 8080), int(os.environ.get("PLAZA_ISSUER_PORT") or 8081)
 
 
-def _children(home: Home, secrets: Mapping[str, str], admin_url: str, sockets: Path) -> list[Child]:
-    port, issuer_port = ports()
-    issuer = f"http://127.0.0.1:{issuer_port}/realms/plaza"
-    # Nothing of the caller's PLAZA_… settings reaches a child by accident; everything it needs is said here.
-    base = {name: value for name, value in os.environ.items() if not name.startswith("PLAZA_")}
-    addresses = {f"PLAZA_{name.upper()}_ADDRESS": f"unix:{sockets / name}.sock" for name in SERVICES}
-    common = base | addresses | {"PLAZA_ISSUER": issuer, "PLAZA_TRUST_FILE": str(home.trust_file)}
-    if level := os.environ.get("PLAZA_LOG_LEVEL"):
-        common["PLAZA_LOG_LEVEL"] = level
-    if endpoint := os.environ.get("PLAZA_OTLP_ENDPOINT"):
-        common["PLAZA_OTLP_ENDPOINT"] = endpoint
-    realm_secrets = {name: value for name, value in secrets.items() if name.startswith("PLAZA_SECRET_")}
-    issuer_environment = (
-        base
-        | realm_secrets
-        | {
-            "PLAZA_HOME": str(home.root),
-            "PLAZA_ISSUER_PORT": str(issuer_port),
-        }
-    )
-    children = [Child("issuer", "plaza_issuer", issuer_environment, home.log_file("issuer"))]
-    for name, schema in SERVICES.items():
-        password = secrets[f"PLAZA_DATABASE_PASSWORD_{name.upper()}"]
-        environment = common | {
-            "PLAZA_LISTEN": addresses[f"PLAZA_{name.upper()}_ADDRESS"],
-            "PLAZA_DATABASE_URL": postgres.provision(admin_url, schema, password),
-            "PLAZA_CLIENT_ID": f"plaza-{name}",
-            "PLAZA_CLIENT_SECRET": secrets[f"PLAZA_SECRET_PLAZA_{name.upper()}"],
-        }
-        if name == "security":
-            environment |= {
-                "PLAZA_SIGNING_KEY_FILE": str(home.security_key),
-                "PLAZA_LEDGER_KEY_FILE": str(home.ledger_key),
-            }
-        children.append(Child(name, f"plaza_{name}", environment, home.log_file(name)))
-    gateway = common | {"PLAZA_PORT": str(port)}
-    children.append(Child("gateway", "plaza_gateway", gateway, home.log_file("gateway")))
-    return children
+def require_free(port: int, variable: str) -> None:
+    """Raises PortTaken, naming the variable by which another port is chosen."""
+    with socket.socket() as probe:
+        # As servers do: a connection of yesterday that still fades away is no listener.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise PortTaken(
+                f"port {port} cannot be used ({error.strerror})\n"
+                f"       stop what listens there, or set {variable} to a free port"
+            ) from None
 
 
-async def _supervise(home: Home, children: list[Child], started: float) -> None:
+def provision(admin_url: str, secrets: Mapping[str, str]) -> dict[str, str]:
+    """Roles, schemas and the lake's catalog; answers the database address of each service by its name."""
+    urls = {
+        service.name: postgres.provision(admin_url, service.schema, secrets[service.password_variable])
+        for service in SERVICES
+    }
+    postgres.provision_lake(admin_url, LAKE_OWNER, LAKE_READERS)
+    return urls
+
+
+def make_children(suite: Suite, database_urls: Mapping[str, str]) -> list[Child]:
+    """Issuer, services and gateway, none of them started."""
+
+    def child(name: str, module: str, environment: Mapping[str, str]) -> Child:
+        return Child(name, suite.module(name, module), environment, suite.home.log_file(name))
+
+    return [
+        child("issuer", "plaza_issuer", environments.issuer(suite)),
+        *(
+            child(one.name, one.module, environments.service(suite, one, database_urls[one.name]))
+            for one in SERVICES
+        ),
+        child("gateway", "plaza_gateway", environments.gateway(suite)),
+    ]
+
+
+async def _supervise(suite: Suite, children: list[Child], started: float) -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
+    workers = Workers(lambda department: worker_of(suite, department))
     tasks = [asyncio.create_task(child.run()) for child in children]
-    tasks.append(asyncio.create_task(_report(home, children)))
-    ready = asyncio.create_task(_announce(home, started))
+    tasks.append(asyncio.create_task(supervise(workers, suite)))
+    tasks.append(asyncio.create_task(_report(suite, children, workers)))
+    ready = asyncio.create_task(_announce(suite, started))
     waiting = asyncio.create_task(stopped.wait())
     try:
         await asyncio.wait([ready, waiting], return_when=asyncio.FIRST_COMPLETED)
@@ -119,41 +137,30 @@ async def _supervise(home: Home, children: list[Child], started: float) -> None:
         await asyncio.gather(ready, waiting, *tasks, return_exceptions=True)
 
 
-async def _report(home: Home, children: list[Child]) -> None:
-    port, issuer_port = ports()
+async def _report(suite: Suite, children: list[Child], workers: Workers) -> None:
     before = ""
     while True:
         status: dict[str, Any] = {
             "pid": os.getpid(),
-            "url": f"http://127.0.0.1:{port}",
-            "issuer": f"http://127.0.0.1:{issuer_port}/realms/plaza",
-            "processes": [
-                {
-                    "name": child.name,
-                    "pid": child.pid,
-                    "state": child.state,
-                    "restarts": child.restarts,
-                    "since": child.since,
-                }
-                for child in children
-            ],
+            "url": suite.url,
+            "issuer": suite.issuer,
+            "processes": [*(child.status() for child in children), *workers.status()],
         }
         if (now := json.dumps(status)) != before:
-            write_status(home, status)
+            write_status(suite.home, status)
             before = now
         await asyncio.sleep(0.5)
 
 
-async def _announce(home: Home, started: float) -> None:
-    port, issuer_port = ports()
-    url = f"http://127.0.0.1:{port}"
-    issuer = f"http://127.0.0.1:{issuer_port}/realms/plaza"
+async def _announce(suite: Suite, started: float) -> None:
+    home, url, issuer = suite.home, suite.url, suite.issuer
     async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
         await _until_ready(http, home, url, issuer)
-        made = await demo.ensure(http, url, issuer)
+        made = await demo.ensure(http, url, issuer, home.demo_mark)
     seconds = time.monotonic() - started
     print(
         f"Plaza is ready after {seconds:.1f} s{f', with {made} demo datasets made' if made else ''}.\n"
+        f"  Portal    {url}/\n"
         f"  API       {url}/api/v1   (described at {url}/api/v1/openapi.json)\n"
         f"  Log-in    {issuer}\n"
         f"  People    ecology-officer, transport-officer, health-officer, market-officer,\n"

@@ -291,6 +291,19 @@ async def test_events_of_other_services_show_up(
     assert not shown.latest_version.HasField("score")
     assert shown.latest_release == 3
 
+    async def after_withdrawal(number: int, latest: int) -> int:
+        name = f"{created.name}/releases/{number}"
+        gone = event("open-data", "release.withdrawn", release=name, latest_release=latest)
+        await deliver("open-data", gone)
+        catalogue.be("analyst", "elsewhere")
+        read = await catalogue.api.GetDataset(pb.GetDatasetRequest(name=created.name), RPC)
+        return read.latest_release
+
+    assert await after_withdrawal(1, 3) == 3
+    # Release 3 is announced and not published yet: it stays the newest.
+    assert await after_withdrawal(2, 0) == 3
+    assert await after_withdrawal(3, 0) == 0
+
 
 async def test_contract_documents(catalogue: Catalogue, department: str, new_dataset: New) -> None:
     created = await register(catalogue, department, new_dataset())

@@ -264,7 +264,7 @@ async def test_an_early_error_of_a_stream_keeps_its_status() -> None:
 async def test_a_late_error_of_a_stream_is_its_last_word() -> None:
     broken = [EVENTS[0], refusal(Unavailable("gone"))]
     lines = (await get(list(broken), WATCH)).text.splitlines()
-    assert json.loads(lines[1])["problem"]["reason"] == "UNAVAILABLE"
+    assert json.loads(lines[1])["error"]["reason"] == "UNAVAILABLE"
     events = (await get(list(broken), WATCH, headers={"accept": "text/event-stream"})).text.split("\n\n")
     assert events[1].startswith('event: problem\ndata: {"type":"urn:plaza:problem:unavailable"')
 

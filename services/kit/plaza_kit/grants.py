@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from plaza_kit.errors import PermissionDenied
+from plaza_kit.identity import Principal, PrincipalKind
 from plaza_kit.signing import (
     BadStatement,
     KeyFinder,
@@ -82,6 +83,23 @@ class RunGrant:
     roles: tuple[str, ...]
     issued_at: datetime
     expires_at: datetime
+
+    @property
+    def starter(self) -> Principal:
+        """Who started the job, with the rights they had then; today's policy decides about them."""
+        collection, _, subject = self.principal.partition("/")
+        kind = PrincipalKind.MACHINE if collection == "machines" else PrincipalKind.PERSON
+        return Principal(
+            subject=subject,
+            username=self.username,
+            display_name=self.username,
+            kind=kind,
+            departments=frozenset(self.departments),
+            roles=frozenset(self.roles),
+            client_id=subject if kind is PrincipalKind.MACHINE else "",
+            token="",
+            expires_at=self.expires_at,
+        )
 
 
 def sign_read_grant(grant: ReadGrant, key: SigningKey) -> str:

@@ -61,6 +61,8 @@ class Parts:
     registrations: Sequence[Registration]
     service_names: Sequence[str]
     background: Sequence[Callable[[], Coroutine[Any, Any, None]]] = ()
+    at_end: Sequence[Callable[[], object]] = ()
+    """Called one after the other, each in a thread, when the server and the background tasks have ended."""
 
 
 S = TypeVar("S", bound=ServiceSettings)
@@ -102,6 +104,8 @@ async def _run(spec: ServiceSpec, settings: S, build: Build[S]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+    for close in parts.at_end:
+        await asyncio.to_thread(close)
     await runtime.peers.close()
     await runtime.database.close()
     if stopped not in done:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import aclosing
 
@@ -47,4 +49,30 @@ async def test_a_reader_that_leaves_early_closes_the_iterator() -> None:
     async with aclosing(in_thread(endless)) as stream:
         async for _ in stream:
             break
+    assert closed.is_set()
+
+
+async def test_a_long_step_that_nobody_waits_for_holds_nobody_up() -> None:
+    closed = threading.Event()
+
+    def slow() -> Iterator[int]:
+        try:
+            time.sleep(0.5)
+            yield 1
+        finally:
+            closed.set()
+
+    async def read() -> None:
+        async with aclosing(in_thread(slow)) as stream:
+            async for _ in stream:
+                pass
+
+    reader = asyncio.create_task(read())
+    await asyncio.sleep(0.05)
+    reader.cancel()
+    ticks = 0
+    while not reader.done():
+        await asyncio.sleep(0.01)
+        ticks += 1
+    assert ticks > 10
     assert closed.is_set()

@@ -9,12 +9,11 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Final, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from plaza_lake.read import RowStream
 from plaza_lake.schema import FieldType, TableSchema
 
 MEDIA_TYPES: Final = {
@@ -26,7 +25,14 @@ MEDIA_TYPES: Final = {
 _INTEGRAL_LIMIT: Final = 1e15
 
 
-def csv(stream: RowStream) -> Iterator[bytes]:
+class Rows(Protocol):
+    """Batches of one schema: a `plaza_lake.read.RowStream`, or a part of one."""
+
+    schema: TableSchema
+    batches: Iterator[pa.RecordBatch]
+
+
+def csv(stream: Rows) -> Iterator[bytes]:
     """RFC 4180 in UTF-8: a header, CRLF, quotes where needed. An absent value is empty, an empty text is
     `""`. NaN and infinities are written `NaN`, `Infinity`, `-Infinity`."""
     yield (",".join(stream.schema.names) + "\r\n").encode()
@@ -35,13 +41,13 @@ def csv(stream: RowStream) -> Iterator[bytes]:
         yield _lines(_joined(columns, ","), "\r\n")
 
 
-def jsonl(stream: RowStream) -> Iterator[bytes]:
+def jsonl(stream: Rows) -> Iterator[bytes]:
     """One JSON object a line. JSON has no NaN and no infinities: they become null, as absent values do."""
     for batch in stream.batches:
         yield _lines(_json_objects(batch, stream.schema), "\n")
 
 
-def json_rows(stream: RowStream) -> Iterator[bytes]:
+def json_rows(stream: Rows) -> Iterator[bytes]:
     """JSON objects with commas between them: the inside of an array, for an envelope of the caller's own."""
     between = ""
     for batch in stream.batches:
@@ -50,14 +56,34 @@ def json_rows(stream: RowStream) -> Iterator[bytes]:
             between = ","
 
 
-def json_array(stream: RowStream) -> Iterator[bytes]:
+def json_array(stream: Rows) -> Iterator[bytes]:
     """A JSON array of objects."""
     yield b"["
     yield from json_rows(stream)
     yield b"]"
 
 
-FORMATS: Final[dict[str, Callable[[RowStream], Iterator[bytes]]]] = {
+def json_arrays(stream: Rows) -> Iterator[bytes]:
+    """JSON arrays of values, in the columns' order, with commas between them: the inside of an array."""
+    between = ""
+    for batch in stream.batches:
+        if batch.num_rows:
+            columns = [_json_column(*pair) for pair in _columns(batch, stream.schema)]
+            lines = pc.binary_join_element_wise("[", _joined(columns, ","), "]", "")
+            yield (between + ",".join(lines.to_pylist())).encode()
+            between = ","
+
+
+def json_page(stream: Rows, version: int, next_page_token: str) -> Iterator[bytes]:
+    """One page of rows: `{"version": 3, "columns": […], "rows": [[…], …], "nextPageToken": "…"}`, the token
+    empty on the last."""
+    head = json.dumps({"version": version, "columns": list(stream.schema.names)}, separators=(",", ":"))
+    yield f'{head[:-1]},"rows":['.encode()
+    yield from json_arrays(stream)
+    yield f'],"nextPageToken":{json.dumps(next_page_token)}}}'.encode()
+
+
+FORMATS: Final[dict[str, Callable[[Rows], Iterator[bytes]]]] = {
     "csv": csv,
     "json": json_array,
     "jsonl": jsonl,

@@ -62,6 +62,22 @@ def test_json_array_over_several_batches() -> None:
     assert len(json.loads(text(formats.json_array, [FULL, EMPTY], [], [FULL]))) == 3
 
 
+def test_arrays_over_several_batches() -> None:
+    whole = f"[{text(formats.json_arrays, [FULL, EMPTY], [], [FULL])}]"
+    lines = [json.loads(line) for line in text(formats.jsonl, [FULL, EMPTY, FULL]).splitlines()]
+    assert json.loads(whole) == [list(line.values()) for line in lines]
+    assert text(formats.json_arrays) == ""
+
+
+def test_a_page_says_what_it_is_a_page_of() -> None:
+    def write(stream: Any) -> Iterator[bytes]:
+        return formats.json_page(stream, 3, 'a"b')
+
+    empty = {"version": 3, "columns": list(SCHEMA.names), "rows": [], "nextPageToken": 'a"b'}
+    assert json.loads(text(write)) == empty
+    assert json.loads(text(write, [EMPTY], [EMPTY])) == empty | {"rows": [[None] * len(SCHEMA.names)] * 2}
+
+
 ONE_NUMBER = TableSchema((Column("n", FieldType.NUMBER), Column("s", FieldType.STRING)))
 
 

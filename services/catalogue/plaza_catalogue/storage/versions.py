@@ -81,6 +81,17 @@ async def release(connection: AsyncConnection, name: DatasetName, number: int) -
     )
 
 
+async def withdraw(connection: AsyncConnection, name: DatasetName, number: int, latest: int) -> None:
+    """Notes which release is the newest (0: none) after one was withdrawn; an older one's end changes nothing."""
+    await connection.execute(
+        text(
+            "UPDATE datasets SET latest_release = :latest"
+            " WHERE department = :department AND dataset = :dataset AND latest_release <= :number"
+        ),
+        {"department": name.department, "dataset": name.dataset, "number": number, "latest": latest},
+    )
+
+
 async def find(connection: AsyncConnection, name: DatasetName, version: int) -> pb.Version | None:
     found = await connection.execute(
         text(

@@ -56,10 +56,17 @@ async def published(connection: AsyncConnection, event: events_pb2.Event, data: 
     await versions.release(connection, _dataset(data), _whole(data, "release"))
 
 
+async def withdrawn(connection: AsyncConnection, event: events_pb2.Event, data: dict[str, Any]) -> None:
+    """`city.plaza.opendata.release.withdrawn.v1`; `latest_release` is 0 when nothing is published any more."""
+    number, latest = _whole(data, "release"), _whole(data, "latest_release")
+    await versions.withdraw(connection, _dataset(data), number, latest)
+
+
 HANDLERS: Mapping[str, Handler] = {
     "city.plaza.ingestion.version.committed.v1": committed,
     "city.plaza.quality.version.assessed.v1": assessed,
     "city.plaza.opendata.release.published.v1": published,
+    "city.plaza.opendata.release.withdrawn.v1": withdrawn,
 }
 
 

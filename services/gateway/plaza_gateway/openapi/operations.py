@@ -121,7 +121,7 @@ class Operations:
 
 
 def _stream(item: Schema) -> Schema:
-    lines = 'One JSON object a line. A stream that fails ends with the line `{"problem": …}`.'
+    lines = 'One JSON object a line. A stream that fails ends with the line `{"error": …}`, a problem.'
     events = "One event a message, its data a JSON object. A stream that fails ends with an event `problem`."
     # `itemSchema` is OpenAPI 3.2; until tools know it, the item stands under the same name as an extension.
     return {

@@ -64,6 +64,10 @@ class Schemas:
             self.components[name] = self.object(self._shapes[full_name], side)
         return {"$ref": f"#/components/schemas/{name}"}
 
+    def inline(self, full_name: str, side: Side) -> Schema:
+        """The schema of a message itself, for where no component is wanted."""
+        return self.object(self._shapes[full_name], side)
+
     def object(self, shape: MessageShape, side: Side, hidden: frozenset[str] = frozenset()) -> Schema:
         """The schema of a message; `hidden`: JSON names to leave out."""
         fields = [each for each in shape.fields if each.json_name not in hidden]

@@ -19,6 +19,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from plaza_gateway.portal import addresses, pages
 from plaza_gateway.portal.source import PortalSource
 from plaza_gateway.portal.views import SearchQuery, Site, TombstoneView
+from plaza_gateway.transcode.problems import Problem
 
 LONGEST_WORDS = 200
 """Characters of a search that are used; the rest is cut off."""
@@ -87,6 +88,10 @@ class _Portal:
                 return await page(request, language)
             except PlazaError as error:
                 return error_response(request, self.site, error.http_status, self.clock())
+            except Problem as problem:
+                response = error_response(request, self.site, problem.status, self.clock())
+                response.headers.update(problem.headers)
+                return response
 
         return endpoint
 

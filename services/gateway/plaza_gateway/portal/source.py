@@ -8,7 +8,8 @@ from plaza_gateway.portal.views import DatasetView, HomeView, SearchQuery, Searc
 
 
 class PortalSource(Protocol):
-    """Answers for everybody, without log-in; what it raises of `plaza_kit.errors` becomes an error page."""
+    """Answers for everybody, without log-in; what it raises of `plaza_kit.errors`, or as a `Problem`, becomes
+    an error page."""
 
     async def home(self) -> HomeView:
         """The counts and the newest releases."""

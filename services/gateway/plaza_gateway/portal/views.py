@@ -239,11 +239,13 @@ class DatasetView:
     files: tuple[FileView, ...]
     """The first is the main one."""
     fields: tuple[FieldView, ...]
+    """Empty: not told of this release, and left out."""
     preview: tuple[tuple[str | None, ...], ...]
     """First rows in field order; `None` is a missing value."""
     quality: QualityView
     licence: LicenceView | None
-    grade: Grade
+    grade: Grade | None
+    """`None`: not told, and left out."""
     sharing_class: SharingClass | None
     update_cycle: UpdateCycle
     ledger: LedgerView | None

@@ -39,6 +39,8 @@ class HttpBinding:
     """As written: `/api/v1/{name=departments/*}:suspend`."""
     body: str
     """Empty (no body), `*` (the whole request) or the name of one request field."""
+    without: frozenset[str] = frozenset()
+    """Request fields that no caller can set: a hand-written route fills them itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,35 @@ class Contract:
             if proto.DESCRIPTOR.name == "DescriptorProto":
                 resource = self.option(name, "google.api.resource")
                 yield from resource.pattern if resource else ()
+
+    def by_hand(
+        self, full_name: str, binding: HttpBinding, *, face: Face, anonymous: bool, request: str = ""
+    ) -> Method:
+        """An RPC without an HTTP rule, for a route that is written by hand. `request`: the message that path
+        and query fill, where it is not the RPC's own. Raises ContractError when the RPC is not there, has a
+        rule of its own, or declares another face."""
+        proto = self._protos.get(full_name)
+        if proto is None or proto.DESCRIPTOR.name != "MethodDescriptorProto":
+            raise ContractError(f"{full_name}: there is no such method for {binding.verb} {binding.template}")
+        if self.option(full_name, "google.api.http") is not None:
+            raise ContractError(f"{full_name}: has an HTTP rule and a hand-written route; one must go")
+        declared = _FACES.get(self.option(full_name, "plaza.common.v1.face") or 0)
+        if declared not in (None, face):
+            raise ContractError(f"{full_name}: declares the face {declared}, its route says {face}")
+        service = full_name.rpartition(".")[0]
+        return Method(
+            full_name=full_name,
+            package=service.rpartition(".")[0],
+            service=service,
+            name=proto.name,
+            request=request or proto.input_type.removeprefix("."),
+            response=proto.output_type.removeprefix("."),
+            server_streaming=proto.server_streaming,
+            face=face,
+            anonymous=anonymous,
+            deprecated=proto.options.deprecated,
+            bindings=(binding,),
+        )
 
     def _index(self, file: Any) -> None:
         comments = {tuple(place.path): _comment(place) for place in file.source_code_info.location}

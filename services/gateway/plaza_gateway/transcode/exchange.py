@@ -93,6 +93,21 @@ class Exchange:
             if not event.get("more_body", False):
                 return b"".join(parts)
 
+    async def pieces(self, size: int) -> AsyncIterator[bytes]:
+        """The request body in pieces of `size` bytes, the last one shorter, no more than one held at a time:
+        the next is asked of the caller when this one was taken. Raises CallerLeft when it was cut off."""
+        held = bytearray()
+        more = True
+        while more:
+            event = await self._receive()
+            if event["type"] == "http.disconnect":
+                raise CallerLeft
+            held += event.get("body", b"")
+            more = event.get("more_body", False)
+            while len(held) >= size or (held and not more):
+                yield bytes(held[:size])
+                del held[:size]
+
     @asynccontextmanager
     async def watching(self, call: Cancellable) -> AsyncIterator[None]:
         """While inside, a caller who leaves cancels the call. Raises CallerLeft then."""
@@ -147,7 +162,7 @@ class Exchange:
 
 def _plain(value: str) -> bool:
     """Visible ASCII and spaces: what gRPC metadata can hold."""
-    return len(value) <= 16_384 and all(" " <= char <= "~" for char in value)
+    return len(value) <= 16_384 and value.isascii() and value.isprintable()
 
 
 def _too_large() -> Problem:

@@ -1,10 +1,9 @@
-"""The ASGI application for everything under `/api/v1` that the protos declare."""
+"""The ASGI application for everything under `/api/v1`: what the protos declare, and the doors written by hand."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import grpc
@@ -13,26 +12,15 @@ from protovalidate import Validator
 from plaza_gateway.transcode import conditions
 from plaza_gateway.transcode.codec import Codec, FastCodec, Unreadable
 from plaza_gateway.transcode.descriptors import Contract, ContractError, Face
+from plaza_gateway.transcode.endpoints import Endpoint, HandWritten, Tools
 from plaza_gateway.transcode.exchange import CallerLeft, Exchange, Receive, Scope, Send
-from plaza_gateway.transcode.plans import RequestPlan
+from plaza_gateway.transcode.places import Places
 from plaza_gateway.transcode.problems import Problem
-from plaza_gateway.transcode.requests import RequestReader
 from plaza_gateway.transcode.responses import ResponseWriter, StreamBroken
-from plaza_gateway.transcode.routes import Match, Route, RouteTable, UndecodablePath, routes_of
+from plaza_gateway.transcode.routes import Match, Route, RouteTable, UndecodablePath, on_face, routes_of
 from plaza_gateway.transcode.shapes import Shapes
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class _Endpoint:
-    """All that one route needs, made once."""
-
-    route: Route
-    reader: RequestReader
-    writer: ResponseWriter
-    call: Any
-    """The multi-callable of the channel; takes and gives raw wire bytes."""
 
 
 class Transcoder:
@@ -48,32 +36,28 @@ class Transcoder:
         channels: Mapping[str, grpc.aio.Channel],
         *,
         face: frozenset[Face],
+        by_hand: Sequence[HandWritten] = (),
         deadline_seconds: float = 30,
         stream_seconds: float = 3600,
         codec: Codec | None = None,
     ) -> None:
         """`channels`: by proto package (`plaza.catalogue.v1`). `face`: the faces served; the internal one
-        serves public routes too. `deadline_seconds` bounds unary calls, `stream_seconds` server streams.
+        serves public routes too. `by_hand`: routes beside those of the contract.
+        `deadline_seconds` bounds unary calls, `stream_seconds` streams.
         Raises ContractError when a served route has no channel or its rule cannot be served."""
         contract = Contract(descriptor_set)
-        self.routes: tuple[Route, ...] = routes_of(contract.methods, face)
+        own = {each.route(contract): each for each in by_hand if on_face(each.face, face)}
+        self.routes: tuple[Route, ...] = (*routes_of(contract.methods, face), *own)
         missing = sorted({each.method.package for each in self.routes} - channels.keys())
         if missing:
             raise ContractError(
                 f"no channel for {', '.join(missing)}; given are {', '.join(sorted(channels))}"
             )
         self._table = RouteTable(self.routes)
-        self._deadline = deadline_seconds
-        self._stream_deadline = stream_seconds
         codec = codec or FastCodec(descriptor_set)
-        shapes, validator = Shapes(contract), Validator()
-        self._endpoints = {
-            id(route): _Endpoint(
-                route,
-                RequestReader(RequestPlan(route, shapes), codec, validator),
-                ResponseWriter(codec, route.method.response, anonymous=route.anonymous),
-                _multicallable(channels[route.method.package], route),
-            )
+        tools = Tools(Shapes(contract), codec, Validator(), channels, deadline_seconds, stream_seconds)
+        self._endpoints: dict[int, Endpoint] = {
+            id(route): own[route].endpoint(route, tools) if route in own else _Transcoded(route, tools)
             for route in self.routes
         }
 
@@ -86,6 +70,8 @@ class Transcoder:
         except CallerLeft:
             return
         except Problem as problem:
+            if exchange.started:
+                raise StreamBroken(problem.detail) from problem
             await exchange.refuse(problem)
         except StreamBroken:
             raise
@@ -111,17 +97,12 @@ class Transcoder:
             )
         route, variables = found.routes[verb]
         endpoint = self._endpoints[id(route)]
-        body = await exchange.body()
-        if body and route.binding.body:
-            _require_json(exchange)
-        if_match = exchange.headers.get("if-match")
         try:
-            wire = endpoint.reader.read(variables, exchange.query, if_match, body)
-            await self._call(exchange, endpoint, wire)
+            await endpoint.answer(exchange, variables)
         except grpc.aio.AioRpcError as error:
-            if if_match is not None and error.code() is grpc.StatusCode.ABORTED:
+            if "if-match" in exchange.headers and error.code() is grpc.StatusCode.ABORTED:
                 raise conditions.stale(error.details() or "the resource has changed") from error
-            raise Problem.of_rpc(error, endpoint.reader.places) from error
+            raise Problem.of_rpc(error, endpoint.places) from error
         except Unreadable as error:
             _log.error("the answer of %s cannot be read", route.full_name, exc_info=error)
             raise Problem(500, "INTERNAL", "an internal error; the logs name it") from error
@@ -140,22 +121,37 @@ class Transcoder:
             )
         return found
 
-    async def _call(self, exchange: Exchange, endpoint: _Endpoint, wire: bytes) -> None:
-        streaming = endpoint.route.method.server_streaming
-        timeout = self._stream_deadline if streaming else self._deadline
-        call = endpoint.call(wire, timeout=timeout, metadata=exchange.metadata())
+
+class _Transcoded:
+    """A route of the contract."""
+
+    def __init__(self, route: Route, tools: Tools) -> None:
+        self._takes_body = bool(route.binding.body)
+        self._reader = tools.reader(route)
+        self._writer = ResponseWriter(tools.codec, route.method.response, anonymous=route.anonymous)
+        self._streaming = route.method.server_streaming
+        self._timeout = tools.stream_seconds if self._streaming else tools.deadline_seconds
+        path, channel = route.method.rpc_path, tools.channel(route)
+        # Both take and give raw wire bytes.
+        self._call: Any = tools.server_stream(route) if self._streaming else channel.unary_unary(path)
+
+    @property
+    def places(self) -> Places:
+        return self._reader.places
+
+    async def answer(self, exchange: Exchange, variables: Mapping[str, str]) -> None:
+        body = await exchange.body()
+        if body and self._takes_body:
+            _require_json(exchange)
+        wire = self._reader.read(variables, exchange.query, exchange.headers.get("if-match"), body)
+        call = self._call(wire, timeout=self._timeout, metadata=exchange.metadata())
         async with exchange.watching(call):
-            if streaming:
-                await endpoint.writer.stream(exchange, call)
+            if self._streaming:
+                await self._writer.stream(exchange, call)
             else:
                 answer = await call
-        if not streaming:
-            await endpoint.writer.unary(exchange, answer)
-
-
-def _multicallable(channel: grpc.aio.Channel, route: Route) -> Any:
-    path = route.method.rpc_path
-    return channel.unary_stream(path) if route.method.server_streaming else channel.unary_unary(path)
+        if not self._streaming:
+            await self._writer.unary(exchange, answer)
 
 
 def _require_json(exchange: Exchange) -> None:

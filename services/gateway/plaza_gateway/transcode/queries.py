@@ -30,7 +30,7 @@ def query_fields(route: Route, request: MessageShape) -> dict[str, QueryField]:
     """The query parameters of a route by name; none when the body is the whole request."""
     if route.binding.body == "*":
         return {}
-    taken = {each.field for each in route.template.variables} | {route.binding.body}
+    taken = {each.field for each in route.template.variables} | {route.binding.body} | route.binding.without
     return {each.name: each for each in _fields(request, (), (), taken)}
 
 
@@ -53,7 +53,7 @@ def read_query(raw: bytes, known: dict[str, QueryField]) -> dict[tuple[str, ...]
     """JSON values by path. Raises Problem (400) for unknown, repeated, missing and ill-formed parameters."""
     complaints: list[Complaint] = []
     found: dict[tuple[str, ...], Any] = {}
-    for name, text in _pairs(raw):
+    for name, text in pairs(raw):
         parameter = known.get(name)
         try:
             if parameter is None:
@@ -77,7 +77,8 @@ def read_query(raw: bytes, known: dict[str, QueryField]) -> dict[tuple[str, ...]
     return found
 
 
-def _pairs(raw: bytes) -> Iterator[tuple[str, str]]:
+def pairs(raw: bytes) -> Iterator[tuple[str, str]]:
+    """Names and values of a query string, decoded, in its order. Raises Problem (400)."""
     for part in raw.split(b"&"):
         if not part:
             continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import grpc
@@ -51,7 +52,7 @@ class ResponseWriter:
         """Answer one message. Raises Unreadable when it is none."""
         if self.ready_bytes:
             body = httpbody_pb2.HttpBody.FromString(wire)
-            await exchange.answer(200, body.data, self._headers(_media_type(body.content_type)))
+            await exchange.answer(200, body.data, self._headers(media_type(body.content_type)))
             return
         encoded = self._codec.encode(self._type_name, wire)
         headers = self._headers("application/json")
@@ -64,13 +65,14 @@ class ResponseWriter:
                 return
         await exchange.answer(200, encoded.json, headers)
 
-    async def stream(self, exchange: Exchange, call: Any) -> None:
+    async def stream(self, exchange: Exchange, call: Any, more: Mapping[str, str] | None = None) -> None:
         """Answer a server stream. The first message is read before anything is sent, so that an early error
-        keeps its status; a later one is the last line (`{"problem": …}`) or event (`event: problem`).
+        keeps its status; a later one is the last line (`{"error": …}`) or event (`event: problem`).
+        `more`: further headers of a stream of bytes.
         Raises AioRpcError before the start, StreamBroken when a stream of bytes ends early."""
         first = await call.read()
         if self.ready_bytes:
-            await self._bytes(exchange, call, first)
+            await self._bytes(exchange, call, first, more or {})
             return
         events = EVENTS in exchange.headers.get("accept", "")
         await exchange.start(200, self._headers(EVENTS if events else NDJSON))
@@ -83,7 +85,7 @@ class ResponseWriter:
         except grpc.aio.AioRpcError as error:
             problem = Problem.of_rpc(error).body(exchange.trace_id)
             last = (
-                b"event: problem\ndata: " + problem + b"\n\n" if events else b'{"problem":' + problem + b"}\n"
+                b"event: problem\ndata: " + problem + b"\n\n" if events else b'{"error":' + problem + b"}\n"
             )
             await exchange.part(last, more=True)
         await exchange.part(b"", more=False)
@@ -99,10 +101,10 @@ class ResponseWriter:
         finally:
             reading.cancel()
 
-    async def _bytes(self, exchange: Exchange, call: Any, first: Any) -> None:
+    async def _bytes(self, exchange: Exchange, call: Any, first: Any, more: Mapping[str, str]) -> None:
         message = first
         body = httpbody_pb2.HttpBody.FromString(b"" if first is grpc.aio.EOF else first)
-        await exchange.start(200, self._headers(_media_type(body.content_type)))
+        await exchange.start(200, self._headers(media_type(body.content_type)) | dict(more))
         try:
             while message is not grpc.aio.EOF and not exchange.head:
                 await exchange.part(httpbody_pb2.HttpBody.FromString(message).data, more=True)
@@ -115,5 +117,6 @@ class ResponseWriter:
         return {"Content-Type": content_type, "X-Content-Type-Options": "nosniff", **self._caching}
 
 
-def _media_type(text: str) -> str:
+def media_type(text: str) -> str:
+    """The text when it is a media type that a header can hold, else the one of bytes."""
     return text if _MEDIA_TYPE.fullmatch(text, 0) and text.isascii() else "application/octet-stream"

@@ -142,12 +142,17 @@ class Route:
         return self.method.anonymous
 
 
+def on_face(face: Face, served: frozenset[Face]) -> bool:
+    """Whether a process that serves these faces serves a route of this one."""
+    return face in served or "internal" in served
+
+
 def routes_of(methods: Iterable[Method], faces: frozenset[Face]) -> tuple[Route, ...]:
     """The routes that a process with these faces serves. The internal face serves public routes too."""
     return tuple(
         Route(method, binding, parse_template(binding.template))
         for method in methods
-        if method.face in faces or "internal" in faces
+        if on_face(method.face, faces)
         for binding in method.bindings
     )
 

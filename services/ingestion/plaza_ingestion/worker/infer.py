@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -25,6 +25,7 @@ from plaza_ingestion.worker.duplicates import engine
 from plaza_ingestion.worker.header import HeaderMismatch, read_header
 from plaza_ingestion.worker.headings import TIME_PARTS, field_names, role_of, time_part
 from plaza_ingestion.worker.keys import Candidate, KeyProposal, propose_key
+from plaza_ingestion.worker.load import LoadCancelled, Progress
 from plaza_ingestion.worker.plan import BuildTimestamp, Dialect
 from plaza_ingestion.worker.profile import ColumnProfile
 from plaza_ingestion.worker.records import Fault, split_fast
@@ -90,15 +91,28 @@ class Proposal:
     """Columns without a heading, counted from 1: a contract cannot name them."""
 
 
-def infer(source: Path, *, sample: int | None = None) -> Proposal:
+def infer(
+    source: Path,
+    *,
+    sample: int | None = None,
+    scratch: Path | None = None,
+    progress: Callable[[Progress], None] = lambda _: None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Proposal:
     """Reads the file (or its first `sample` rows, rounded up to a window) and proposes a contract for it.
 
+    The file's text is copied to a folder made in `scratch` (None: the system's folder for temporary files),
+    gone at the end. `progress` and `cancelled` are called from the calling thread.
+
     Raises `HeaderMismatch` when the file is empty, its header is not UTF-8, or two columns share a heading;
-    `InvalidArgument` when `sample` is not positive.
+    `InvalidArgument` when `sample` is not positive; `LoadCancelled`.
     """
     if sample is not None and sample < 1:
         raise InvalidArgument("sample must be at least 1 row.", remedy="Leave it out to read the whole file.")
-    with SourceFile(source) as opened, tempfile.TemporaryDirectory(prefix="plaza-infer-") as directory:
+    with (
+        SourceFile(source) as opened,
+        tempfile.TemporaryDirectory(prefix="plaza-infer-", dir=scratch) as directory,
+    ):
         start = opened.read(0, 256 << 10)
         dialect = Dialect(delimiter=_likely_delimiter(start, final=len(start) == opened.size))
         found = windows(opened, dialect)
@@ -107,7 +121,8 @@ def infer(source: Path, *, sample: int | None = None) -> Proposal:
         assert first is not None  # an empty file has no header
         headings = _distinct(header.headings)
         table = Path(directory) / "cells.parquet"
-        survey = _survey(_chain(first.without_first(), found), len(headings), dialect, table, sample)
+        rest = _watched(_chain(first.without_first(), found), opened.size, progress, cancelled)
+        survey = _survey(rest, len(headings), dialect, table, sample)
         fields, steps = _propose_fields(headings, survey.columns)
         key = _propose_key(fields, headings, survey, table)
     fields = tuple(replace(one, required=one.required or one.name in key.key) for one in fields)
@@ -155,6 +170,18 @@ def _distinct(headings: Sequence[str]) -> Sequence[str]:
 def _chain(first: Window, others: Iterator[Window]) -> Iterator[Window]:
     yield first
     yield from others
+
+
+def _watched(
+    found: Iterator[Window], size: int, progress: Callable[[Progress], None], cancelled: Callable[[], bool]
+) -> Iterator[Window]:
+    rows = 0
+    for window in found:
+        if cancelled():
+            raise LoadCancelled("The inference was cancelled.", remedy="Start it again when you want it.")
+        yield window
+        rows += len(window.records)
+        progress(Progress(window.end, size, rows, 0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,17 +87,4 @@ def starter(grant: RunGrant, dataset: str) -> tuple[Principal, str]:
         )
     if grant.action not in RUN_ACTIONS:
         raise RunGrantMisused(f"run_grant is for the unknown action {grant.action!r}")
-    collection, _, subject = grant.principal.partition("/")
-    kind = PrincipalKind.MACHINE if collection == "machines" else PrincipalKind.PERSON
-    person = Principal(
-        subject=subject,
-        username=grant.username,
-        display_name=grant.username,
-        kind=kind,
-        departments=frozenset(grant.departments),
-        roles=frozenset(grant.roles),
-        client_id=subject if kind is PrincipalKind.MACHINE else "",
-        token="",
-        expires_at=grant.expires_at,
-    )
-    return person, RUN_ACTIONS[grant.action]
+    return grant.starter, RUN_ACTIONS[grant.action]

@@ -1,0 +1,7 @@
+"""The demo city: departments, their directory, small files loaded and some of them opened to the public.
+
+Everything is invented, and made through the same API that everybody uses.
+"""
+
+from plaza_cli.demo.making import DemoFailed as DemoFailed
+from plaza_cli.demo.making import ensure as ensure

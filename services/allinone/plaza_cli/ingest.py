@@ -1,0 +1,154 @@
+"""`plaza ingest`: a department's files become versions of a dataset."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .failures import ExitCode, Failure, NotLoggedIn, Refused
+from .following import check_succeeded, follow, how_to_watch
+from .names import DatasetArgument, DatasetName, short
+from .output import Output, count, whole
+from .run import refusals
+from .surroundings import JsonOption, Plaza, UrlOption, plaza
+from .upload import upload
+
+_ALREADY = "ALREADY_"
+"""How reasons of a batch that is in already begin, in refusals (with status 409) and on runs."""
+
+
+@dataclass(slots=True)
+class Loaded:
+    """What became of one file."""
+
+    file: Path
+    already: bool = False
+    version: int = 0
+    run: dict[str, Any] = field(default_factory=dict)
+    """As the API gives it; of a batch that is in already its `name` alone."""
+    failure: Failure | None = None
+
+    def document(self) -> dict[str, Any]:
+        """For `--json`."""
+        document: dict[str, Any] = {"file": str(self.file), "alreadyIngested": self.already}
+        if self.version:
+            document["version"] = self.version
+        if self.run:
+            document["run"] = self.run
+        if self.failure is not None:
+            document["error"] = self.failure.facts()
+        return document
+
+
+def ingest(
+    context: typer.Context,
+    name: DatasetArgument,
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="CSV files, loaded in this order.")],
+    wait: Annotated[bool, typer.Option("--wait", help="Watch each load until it has ended.")] = False,
+    reload: Annotated[
+        str | None,
+        typer.Option("--reload", metavar="REASON", help="Load a file again that was loaded before."),
+    ] = None,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Load files into a dataset, each as one batch, exactly once.
+
+    The same file again is told as already ingested, and is no error. With --json: a list, one member a file.
+    """
+    here = plaza(context, url, as_json)
+    dataset = DatasetName.parse(name)
+    done: list[Loaded] = []
+    try:
+        for file in files:
+            loaded = Loaded(file)
+            done.append(loaded)
+            try:
+                _load(here, dataset, loaded, wait=wait, reason=reload or "")
+            except NotLoggedIn as failure:
+                # The files that follow would meet the same, and the exit code says what to do.
+                loaded.failure = failure
+                break
+            except Failure as failure:
+                loaded.failure = failure
+            if not here.out.as_json:
+                _tell(here.out, loaded, several=len(files) > 1)
+    finally:
+        # Also when Ctrl-C ends it: what was loaded before stays loaded, and is told.
+        if here.out.as_json:
+            here.out.document([one.document() for one in done])
+    failures = [one.failure for one in done if one.failure is not None]
+    if failures and (len(files) == 1 or isinstance(failures[-1], NotLoggedIn)):
+        raise failures[-1]
+    if failures:
+        here.out.note(f"{count(len(failures), 'file')} of {len(files):,} failed.")
+        raise typer.Exit(int(ExitCode.REFUSED))
+
+
+def _load(here: Plaza, dataset: DatasetName, loaded: Loaded, *, wait: bool, reason: str) -> None:
+    uploaded = upload(here, dataset.department, loaded.file)
+    body = {"upload": uploaded.get("name"), **({"reloadReason": reason} if reason else {})}
+    try:
+        loaded.run = here.api.post(f"{dataset.path}:ingest", body)
+    except Refused as refusal:
+        if refusal.status != 409 or not refusal.reason.startswith(_ALREADY):
+            raise
+        loaded.already, loaded.version = True, _number(refusal.values.get("version"))
+        loaded.run = {"name": refusal.values["run"]} if refusal.values.get("run") else {}
+        # Without a version the first load is still on its way.
+        if loaded.version or not loaded.run or not wait:
+            return
+    if not wait:
+        return
+    loaded.run = follow(here, str(loaded.run.get("name") or ""))
+    loaded.version = whole(loaded.run, "version")
+    error = loaded.run.get("error") or {}
+    if str(error.get("reason") or "").startswith(_ALREADY):
+        # Two loads of one file at once: the other one was first.
+        loaded.already = True
+        return
+    check_succeeded(loaded.run)
+
+
+def _tell(out: Output, loaded: Loaded, *, several: bool) -> None:
+    name = str(loaded.run.get("name") or "")
+    if loaded.failure is not None:
+        # A single failure is shown where every command's is.
+        if several:
+            out.note(f"{loaded.file}: not loaded")
+            out.failure(loaded.failure)
+    elif loaded.already:
+        out.line(f"{loaded.file}: {_already(loaded)}")
+    elif loaded.version:
+        added = whole(loaded.run.get("progress") or {}, "rowsAccepted")
+        out.line(
+            f"{loaded.file}: version {loaded.version:,}, {count(added, 'row')} added, "
+            f"{refusals(loaded.run)} refused"
+        )
+    elif "endTime" in loaded.run:
+        out.line(f"{loaded.file}: no new version, {refusals(loaded.run)} rows refused")
+    else:
+        out.line(f"{loaded.file}: run {short(name)} started. {how_to_watch(name)}")
+    for warning in loaded.run.get("warnings") or []:
+        out.note(f"warning: {warning}")
+    if whole(loaded.run.get("progress") or {}, "rowsRefused") and loaded.run.get("dataset"):
+        dataset = short(loaded.run["dataset"])
+        out.note(f"Refused rows with their reasons: plaza quarantine list {dataset} --run {short(name)}")
+
+
+def _already(loaded: Loaded) -> str:
+    run = short(loaded.run.get("name"))
+    if loaded.version:
+        said = f"already ingested as version {loaded.version:,}" + (f" by run {run}" if run else "")
+    elif run:
+        said = f"already ingested, or being ingested, by run {run}"
+    else:
+        said = "already ingested"
+    return f"{said}; nothing was loaded. Give --reload REASON to load it again."
+
+
+def _number(text: str | None) -> int:
+    return int(text) if text and text.isascii() and text.isdigit() else 0

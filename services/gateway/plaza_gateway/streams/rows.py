@@ -1,0 +1,193 @@
+"""Rows out: `GET …/rows` → `RowsService.ReadRows`, a page of JSON or a whole table as CSV or JSON lines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+import grpc
+from plaza.sharing.v1 import sharing_pb2
+
+from plaza_gateway.openapi.constraints import Schema
+from plaza_gateway.openapi.schemas import Schemas
+from plaza_gateway.streams.content import attachment, told
+from plaza_gateway.transcode.endpoints import HandWritten, Tools
+from plaza_gateway.transcode.exchange import Exchange
+from plaza_gateway.transcode.places import Places
+from plaza_gateway.transcode.problems import Complaint, Problem
+from plaza_gateway.transcode.queries import pairs
+from plaza_gateway.transcode.responses import StreamBroken, media_type
+from plaza_gateway.transcode.routes import Route
+
+FORMATS = {"json": "ROW_FORMAT_JSON", "csv": "ROW_FORMAT_CSV", "jsonl": "ROW_FORMAT_JSONL"}
+"""As callers write them → as the contract does."""
+PAGE_LIMIT = 64 * 1024 * 1024
+"""Bytes of a JSON page. A page is held whole, so that its hash can stand in the head."""
+
+
+class Rows:
+    """Passes rows on as they come; a page of JSON is read whole first."""
+
+    def __init__(self, route: Route, tools: Tools) -> None:
+        self._reader = tools.reader(route)
+        self._call = tools.server_stream(route)
+        self._timeout = tools.stream_seconds
+
+    @property
+    def places(self) -> Places:
+        """See Endpoint."""
+        return self._reader.places
+
+    async def answer(self, exchange: Exchange, variables: Mapping[str, str]) -> None:
+        """See Endpoint. Raises StreamBroken when a table ends early or without its trailer."""
+        query, paged = _as_fields(exchange.query)
+        wire = self._reader.read(variables, query, None, await exchange.body())
+        call = self._call(wire, timeout=self._timeout, metadata=exchange.metadata())
+        async with exchange.watching(call):
+            header = (await _part(call)).header
+            if paged:
+                await _page(exchange, call, header)
+            else:
+                await _table(exchange, call, header)
+
+
+async def _page(exchange: Exchange, call: Any, header: sharing_pb2.RowsHeader) -> None:
+    body = bytearray()
+    while (part := await _part(call)).WhichOneof("part") == "chunk":
+        body += part.chunk
+        if len(body) > PAGE_LIMIT:
+            raise Problem(
+                400,
+                "PAGE_TOO_LARGE",
+                f"the page is larger than {PAGE_LIMIT} bytes",
+                remedy="Ask for fewer rows by pageSize or for fewer columns, or take format=jsonl.",
+                facts={"limit_bytes": str(PAGE_LIMIT)},
+            )
+    counted = told(
+        {"Plaza-Rows": str(part.trailer.rows), "Plaza-Content-Sha256": part.trailer.content_sha256}
+    )
+    await exchange.answer(200, bytes(body), _headers(header) | counted)
+
+
+async def _table(exchange: Exchange, call: Any, header: sharing_pb2.RowsHeader) -> None:
+    # The first piece is waited for, so that an error before it keeps its status.
+    part = await _part(call)
+    name = attachment(header.file_name or "rows")
+    await exchange.start(200, _headers(header) | {"Content-Disposition": name})
+    try:
+        while part.WhichOneof("part") == "chunk" and not exchange.head:
+            await exchange.part(part.chunk, more=True)
+            part = await _part(call)
+    except (grpc.aio.AioRpcError, Problem) as error:
+        raise StreamBroken(f"rows of version {header.version} broke off: {error}") from error
+    await exchange.part(b"", more=False)
+
+
+async def _part(call: Any) -> sharing_pb2.ReadRowsResponse:
+    wire = await call.read()
+    if wire is grpc.aio.EOF:
+        raise Problem(503, "ROWS_INCOMPLETE", "the rows ended before they were complete; ask again")
+    return sharing_pb2.ReadRowsResponse.FromString(wire)
+
+
+def _headers(header: sharing_pb2.RowsHeader) -> dict[str, str]:
+    return {
+        "Content-Type": media_type(header.content_type),
+        "X-Content-Type-Options": "nosniff",
+        # Each reading is a decision and may be a delivery of its own: nothing between keeps a copy.
+        "Cache-Control": "no-store",
+        **told(
+            {
+                "Plaza-Version": str(header.version),
+                "Plaza-Agreement": header.agreement,
+                "Plaza-Delivery": header.delivery,
+            }
+        ),
+    }
+
+
+def _as_fields(query: bytes) -> tuple[bytes, bool]:
+    """The query in the words of the contract, and whether a page of JSON is asked for. Raises Problem."""
+    written: list[tuple[str, str]] = []
+    complaints: list[Complaint] = []
+    paged = True
+    for name, text in pairs(query):
+        if name == "columns":
+            written += [(name, column) for column in text.split(",")]
+            if not all(text.split(",")):
+                complaints.append(Complaint("query", name, "must be names of fields, separated by commas"))
+        elif name == "format":
+            paged = text == "json"
+            written.append((name, FORMATS.get(text, "")))
+            if text not in FORMATS:
+                complaints.append(Complaint("query", name, f"must be one of {', '.join(FORMATS)}"))
+        else:
+            written.append((name, text))
+    if complaints:
+        raise Problem.of_complaints(tuple(complaints))
+    return "&".join(f"{quote(n, safe='')}={quote(t, safe='')}" for n, t in written).encode(), paged
+
+
+def describe(operation: Schema, _schemas: Schemas) -> Schema:
+    """Makes the generated operation true."""
+    parameters = [_parameter(each) for each in operation["parameters"]]
+    page = {
+        "type": "object",
+        "required": ["version", "columns", "rows", "nextPageToken"],
+        "properties": {
+            "version": {"type": "integer"},
+            "columns": {"type": "array", "items": {"type": "string"}},
+            "rows": {"type": "array", "items": {"type": "array"}},
+            "nextPageToken": {"type": "string", "description": "Empty on the last page."},
+        },
+    }
+    text = {"type": "string"}
+    success = {
+        "description": "The rows. A table that cannot be completed ends with a broken connection.",
+        "headers": {
+            "Plaza-Version": _header("The version that was read."),
+            "Plaza-Agreement": _header("The agreement it was read under; not there for one's own data."),
+            "Plaza-Delivery": _header("The delivery that these rows are part of."),
+            "Plaza-Rows": _header("Rows of a JSON page."),
+            "Plaza-Content-Sha256": _header("SHA-256 over the canonical rows of a JSON page, hexadecimal."),
+            "Content-Disposition": _header("Name of the file; csv and jsonl."),
+        },
+        "content": {
+            "application/json": {"schema": page},
+            "text/csv": {"schema": text},
+            "application/x-ndjson": {"schema": text},
+            "*/*": {"schema": {}},
+        },
+    }
+    return operation | {"parameters": parameters, "responses": operation["responses"] | {"200": success}}
+
+
+def _parameter(parameter: dict[str, Any]) -> dict[str, Any]:
+    if parameter["name"] == "format":
+        form = {"type": "string", "enum": list(FORMATS), "default": "json"}
+        return {
+            "name": "format",
+            "in": "query",
+            "required": False,
+            "description": "`json`: one page. `csv`, `jsonl`: all rows.",
+            "schema": form,
+        }
+    if parameter["name"] == "columns":
+        items = {"type": "string", "pattern": "^[^,]+(,[^,]+)*$"}
+        text = f"{parameter['description']} Repeated, or separated by commas."
+        return parameter | {"description": text, "schema": parameter["schema"] | {"items": items}}
+    return parameter
+
+
+def _header(description: str) -> dict[str, Any]:
+    return {"description": description, "required": False, "schema": {"type": "string"}}
+
+
+ROUTE = HandWritten(
+    rpc="plaza.sharing.v1.RowsService.ReadRows",
+    verb="GET",
+    template="/api/v1/{dataset=departments/*/datasets/*}/rows",
+    face="internal",
+    endpoint=Rows,
+)

@@ -1,0 +1,49 @@
+"""The two events that tell how a load ended. Names, hashes and counts; never rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+VERSION_COMMITTED = "city.plaza.ingestion.version.committed.v1"
+BATCH_REFUSED = "city.plaza.ingestion.batch.refused.v1"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a load ended."""
+
+    dataset: str
+    batch: str
+    run: str
+    """Resource name."""
+    contract_version: int
+    source_sha256: str
+    rows_refused: int
+    version: int = 0
+    """0: no row came in, there is no version."""
+    rows: int = 0
+    """Of the whole version."""
+    rows_added: int = 0
+
+    @property
+    def type(self) -> str:
+        return VERSION_COMMITTED if self.version else BATCH_REFUSED
+
+    @property
+    def subject(self) -> str:
+        part = f"versions/{self.version}" if self.version else f"batches/{self.batch}"
+        return f"{self.dataset}/{part}"
+
+    @property
+    def data(self) -> dict[str, object]:
+        common: dict[str, object] = {
+            "dataset": self.dataset,
+            "batch": self.batch,
+            "rows_refused": self.rows_refused,
+            "contract_version": self.contract_version,
+            "run": self.run,
+            "source_sha256": self.source_sha256,
+        }
+        if not self.version:
+            return common
+        return common | {"version": self.version, "rows": self.rows, "rows_added": self.rows_added}

@@ -1,0 +1,1 @@
+"""Translation between messages and use cases."""

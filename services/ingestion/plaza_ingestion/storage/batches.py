@@ -1,0 +1,105 @@
+"""Table `batches`: which file came in under which contract, and what of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import orjson
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from plaza_ingestion.domain.batches import BatchId, BatchIdentity, BatchState, Decision
+
+
+@dataclass(frozen=True, slots=True)
+class KnownBatch:
+    """A batch that is there already."""
+
+    run: str
+    version: int
+
+
+async def claim(
+    connection: AsyncConnection,
+    identity: BatchIdentity,
+    *,
+    department: str,
+    run: str,
+    reload_reason: str,
+    now: datetime,
+) -> KnownBatch | None:
+    """Makes the batch this run's; or tells whose it is. Of two runs at once the second waits and is told."""
+    inserted = await connection.execute(
+        text(
+            "INSERT INTO batches (batch, department, dataset, sha256, contract_version, nonce, reload_reason,"
+            " run, state, create_time) VALUES (:batch, :department, :dataset, :sha256, :contract_version,"
+            " :nonce, :reload_reason, :run, 'staged', :now) ON CONFLICT DO NOTHING RETURNING 1"
+        ),
+        {
+            "batch": identity.id,
+            "department": department,
+            "dataset": identity.dataset,
+            "sha256": identity.sha256,
+            "contract_version": identity.contract_version,
+            "nonce": identity.nonce,
+            "reload_reason": reload_reason,
+            "run": run,
+            "now": now,
+        },
+    )
+    if inserted.first() is not None:
+        return None
+    revived = await connection.execute(
+        text(
+            "UPDATE batches SET state = 'staged', run = :run WHERE batch = :batch AND state = 'refused' RETURNING 1"
+        ),
+        {"batch": identity.id, "run": run},
+    )
+    if revived.first() is not None:
+        return None
+    row = (
+        await connection.execute(
+            text("SELECT run, version FROM batches WHERE batch = :batch"), {"batch": identity.id}
+        )
+    ).one()
+    return KnownBatch(row.run, row.version)
+
+
+async def decision(connection: AsyncConnection, batch: BatchId) -> Decision | None:
+    """What was decided about it, if anything was."""
+    found = await connection.execute(
+        text("SELECT decision FROM batches WHERE batch = :batch"), {"batch": batch}
+    )
+    kept = found.scalar_one_or_none()
+    return Decision.from_json(kept) if kept is not None else None
+
+
+async def decide(connection: AsyncConnection, batch: BatchId, decided: Decision, heading: bytes) -> None:
+    """Keeps the decision; `heading`: the source's first record, as it stands there."""
+    await connection.execute(
+        text(
+            "UPDATE batches SET decision = CAST(:decision AS jsonb), heading = :heading WHERE batch = :batch"
+        ),
+        {"decision": orjson.dumps(decided.to_json()).decode(), "heading": heading, "batch": batch},
+    )
+
+
+async def end(connection: AsyncConnection, batch: BatchId, state: BatchState, version: int = 0) -> None:
+    """Committed as a version, or refused."""
+    await connection.execute(
+        text("UPDATE batches SET state = :state, version = :version WHERE batch = :batch"),
+        {"state": state.value, "version": version, "batch": batch},
+    )
+
+
+async def headings(connection: AsyncConnection, dataset: str, batch: str) -> list[bytes]:
+    """The different headings of the files that brought refused rows (of one batch, or of all: empty)."""
+    found = await connection.execute(
+        text(
+            "SELECT DISTINCT heading FROM batches WHERE dataset = :dataset AND heading IS NOT NULL"
+            " AND decision->'refused' <> 'null' AND (:batch = '' OR batch = :batch)"
+        ),
+        {"dataset": dataset, "batch": batch},
+    )
+    return [bytes(row.heading) for row in found]

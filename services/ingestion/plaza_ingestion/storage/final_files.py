@@ -1,0 +1,173 @@
+"""The files that are committed: accepted rows without those whose key the table has, refused rows with them.
+
+Blocking; call it in a thread. The same input gives the same rows in the same order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from heapq import merge
+from io import BufferedReader
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from plaza_lake.duplicates import find_duplicates_against_table, rewrite_without
+from plaza_lake.files import file_sha256
+from plaza_lake.schema import QUARANTINE_SCHEMA, TableSchema, arrow_schema
+from plaza_lake.tables import Lake
+from plaza_lake.write import StagedFile
+
+from plaza_ingestion.domain.batches import Decision
+from plaza_ingestion.storage.staging import StagedFileChanged, sync
+from plaza_ingestion.worker.plan import Dialect
+from plaza_ingestion.worker.refusal import Reason, RefusedRow
+from plaza_ingestion.worker.source import SourceFile, windows
+
+_ROWS_AT_ONCE: Final = 4096
+DUPLICATE_OF_TABLE: Final = "same key as a row that the table has already"
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """A worker's files, copied to a place that only ingestion writes to."""
+
+    accepted: StagedFile | None
+    positions: StagedFile | None
+    refused: StagedFile | None
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a batch goes, and what its quarantined rows say about it."""
+
+    dataset: str
+    schema: TableSchema
+    batch: str
+    file_name: str
+    source_sha256: str
+    folder: Path
+
+
+def decide(lake: Lake, staged: Staged, target: Target, source: BufferedReader) -> Decision:
+    """Takes out rows whose key is in the table, and writes the two files to be committed.
+
+    `source`: the uploaded file, from which the original bytes of such rows are cut. Raises StagedFileChanged
+    when a file does not hold what its manifest says.
+    """
+    try:
+        return _decide(lake, staged, target, source)
+    except (pa.ArrowException, ValueError, KeyError, TypeError) as error:
+        raise StagedFileChanged(
+            f"the staged files cannot be read: {error}", remedy="load the file again"
+        ) from error
+
+
+def _decide(lake: Lake, staged: Staged, target: Target, source: BufferedReader) -> Decision:
+    for file in (staged.accepted, staged.positions, staged.refused):
+        if file is not None and pq.read_metadata(_path(file)).num_rows != file.rows:
+            raise StagedFileChanged(f"{_path(file).name} does not have {file.rows} rows")
+    accepted = staged.accepted
+    duplicates: list[int] = []
+    if accepted is not None:
+        found = find_duplicates_against_table(lake, target.dataset, target.schema, [accepted.uri])
+        duplicates = [row for _, row in found]
+    refused = _read_refused(staged.refused)
+    if accepted is not None and duplicates:
+        assert staged.positions is not None, "every accepted row has a place"
+        _check_source(source, target)
+        taken_out = _duplicates(staged.positions, duplicates, target, source)
+        refused = merge(refused, taken_out, key=lambda row: row.line)
+        accepted = rewrite_without(accepted.uri, duplicates, f"file://{target.folder}/final.parquet")
+    quarantine, reasons = _write_refused(refused, target)
+    return Decision(
+        accepted if accepted is not None and accepted.rows else None,
+        quarantine if quarantine.rows else None,
+        dict(sorted(reasons.items())),
+    )
+
+
+def heading(source: BufferedReader, delimiter: str) -> bytes:
+    """The file's first record, as it stands there without its line end."""
+    with SourceFile(Path(f"/dev/fd/{source.fileno()}")) as opened:
+        found = windows(opened, Dialect(delimiter or ","))
+        first = next((window for window in found if len(window.records)), None)
+        return first.original(0) if first is not None else b""
+
+
+def _check_source(source: BufferedReader, target: Target) -> None:
+    source.seek(0)
+    if hashlib.file_digest(source, "sha256").hexdigest() != target.source_sha256:
+        raise StagedFileChanged(
+            f"the uploaded file {target.file_name} was changed", remedy="upload it again and load that"
+        )
+
+
+def _path(file: StagedFile) -> Path:
+    return Path(file.uri.removeprefix("file://"))
+
+
+def _read_refused(file: StagedFile | None) -> Iterator[RefusedRow]:
+    if file is None:
+        return
+    with pq.ParquetFile(_path(file)) as reader:
+        for batch in reader.iter_batches(batch_size=_ROWS_AT_ONCE):
+            for row in batch.to_pylist():
+                yield RefusedRow(
+                    row["line"], row["field"], Reason(row["reason"]), row["detail"], row["original"]
+                )
+
+
+def _duplicates(
+    positions: StagedFile, rows: Sequence[int], target: Target, source: BufferedReader
+) -> Iterator[RefusedRow]:
+    """The rows of these numbers (from 0, in order) as refused ones, with their bytes from the source."""
+    key = target.schema.key
+    field = key[0] if len(key) == 1 else None
+    numbers = np.asarray(rows, dtype=np.int64)
+    begin = 0
+    with pq.ParquetFile(_path(positions)) as reader:
+        for batch in reader.iter_batches():
+            low, high = np.searchsorted(numbers, (begin, begin + batch.num_rows))
+            for place in batch.take(pa.array(numbers[low:high] - begin)).to_pylist():
+                original = os.pread(source.fileno(), place["byte_length"], place["byte_offset"])
+                yield RefusedRow(place["line"], field, Reason.DUPLICATE_KEY, DUPLICATE_OF_TABLE, original)
+            begin += batch.num_rows
+
+
+def _write_refused(rows: Iterator[RefusedRow], target: Target) -> tuple[StagedFile, Counter[str]]:
+    """The file and what is in it, counted by reason: the worker's own counts are not relied on."""
+    path = target.folder / "quarantine.parquet"
+    schema = arrow_schema(QUARANTINE_SCHEMA)
+    reasons: Counter[str] = Counter()
+    with pq.ParquetWriter(path, schema, compression="zstd", store_schema=False) as writer:
+        while some := list(islice(rows, _ROWS_AT_ONCE)):
+            writer.write_table(_quarantine(some, target, schema))
+            reasons.update(row.reason.value for row in some)
+    # Once the rows are in the lake this file must be there, whatever happens to the machine.
+    sync(path)
+    sync(path.parent)
+    file = StagedFile(f"file://{path}", reasons.total(), path.stat().st_size, file_sha256(path))
+    return file, reasons
+
+
+def _quarantine(rows: list[RefusedRow], target: Target, schema: pa.Schema) -> pa.Table:
+    columns = {
+        # A record has one first line and is refused once.
+        "id": [f"{target.batch}-{row.line}" for row in rows],
+        "batch_id": [target.batch] * len(rows),
+        "file": [target.file_name] * len(rows),
+        "line": [row.line for row in rows],
+        "field": [row.field for row in rows],
+        "reason": [row.reason.value for row in rows],
+        "detail": [row.detail for row in rows],
+        "original": [row.original for row in rows],
+    }
+    return pa.table(columns, schema=schema)

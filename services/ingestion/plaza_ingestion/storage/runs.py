@@ -1,0 +1,275 @@
+"""Table `runs`: every change counts `revision` up, so that watchers see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+from google.protobuf.json_format import MessageToDict, ParseDict
+from google.protobuf.message import Message
+from plaza.common.v1 import contract_pb2, runs_pb2
+from plaza.ingestion.v1 import ingestion_pb2 as pb
+from plaza.ingestion.v1 import worker_pb2
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from plaza_ingestion.domain.batches import BatchId
+from plaza_ingestion.domain.runs import ENDED, MAX_ATTEMPTS, LeaseToken, RunId, RunKind, RunState, Standing
+
+_SELECT = (
+    "SELECT r.*, u.file_name, u.path AS upload_path, u.sha256 AS upload_sha256, u.size_bytes AS upload_bytes"
+    " FROM runs r JOIN uploads u ON u.upload = r.upload WHERE "
+)
+_WAITING = "(r.state = 'queued' OR (r.state IN ('leased', 'running') AND r.lease_until <= :now))"
+_STATES = {state: runs_pb2.RunState.Value(f"RUN_STATE_{state.name}") for state in RunState}
+_JSON = frozenset({"manifest", "error", "proposal", "refused_by_reason"})
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRun:
+    """A run with what its use cases need; `pb` is what callers see."""
+
+    run: RunId
+    department: str
+    kind: RunKind
+    dataset: str
+    batch: BatchId
+    contract: contract_pb2.Contract
+    contract_version: int
+    principal: str
+    run_grant: str
+    standing: Standing
+    manifest: worker_pb2.CompleteLoadRequest
+    commit_failures: int
+    upload_path: str
+    upload_sha256: str
+    upload_bytes: int
+    file_name: str
+    warnings: tuple[str, ...]
+    revision: int
+    pb: pb.Run
+
+    @property
+    def name(self) -> str:
+        return self.pb.name
+
+    @property
+    def ended(self) -> bool:
+        return self.standing.state in ENDED
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """A run that somebody asks for."""
+
+    run: RunId
+    department: str
+    kind: RunKind
+    upload: str
+    principal: str
+    started_by: str
+    create_time: datetime
+    dataset: str = ""
+    batch: BatchId | None = None
+    contract: contract_pb2.Contract | None = None
+    contract_version: int = 0
+    run_grant: str = ""
+
+
+async def insert(connection: AsyncConnection, new: NewRun) -> None:
+    await connection.execute(
+        text(
+            "INSERT INTO runs (run, department, kind, state, dataset, upload, batch, contract,"
+            " contract_version, principal, started_by, run_grant, create_time) VALUES (:run, :department,"
+            " :kind, 'queued', :dataset, :upload, :batch, CAST(:contract AS jsonb), :contract_version,"
+            " :principal, :started_by, :run_grant, :create_time)"
+        ),
+        {
+            "run": new.run,
+            "department": new.department,
+            "kind": new.kind.value,
+            "dataset": new.dataset,
+            "upload": new.upload,
+            "batch": new.batch,
+            "contract": _dump(new.contract) if new.contract is not None else None,
+            "contract_version": new.contract_version,
+            "principal": new.principal,
+            "started_by": new.started_by,
+            "run_grant": new.run_grant,
+            "create_time": new.create_time,
+        },
+    )
+
+
+async def find(
+    connection: AsyncConnection, department: str, run: str, *, lock: bool = False
+) -> StoredRun | None:
+    """One run; `lock` holds it until the transaction ends."""
+    return await _one(
+        connection,
+        "r.run = :run AND r.department = :department" + _lock(lock),
+        {"run": run, "department": department},
+    )
+
+
+async def locked_by_lease(connection: AsyncConnection, lease: str) -> StoredRun | None:
+    """The run that has or had this lease, held until the transaction ends."""
+    return await _one(connection, "r.lease = :lease" + _lock(True), {"lease": lease})
+
+
+async def next_waiting(connection: AsyncConnection, department: str, now: datetime) -> StoredRun | None:
+    """The oldest run that a worker may take, held; those that others hold are passed over."""
+    return await _one(
+        connection,
+        f"r.department = :department AND {_WAITING} ORDER BY r.run LIMIT 1 FOR UPDATE OF r SKIP LOCKED",
+        {"department": department, "now": now},
+    )
+
+
+async def next_lost(connection: AsyncConnection, now: datetime) -> StoredRun | None:
+    """A run that was lost so often that nobody gets it any more, held."""
+    return await _one(
+        connection,
+        f"{_WAITING} AND r.attempts >= :most ORDER BY r.run LIMIT 1 FOR UPDATE OF r SKIP LOCKED",
+        {"now": now, "most": MAX_ATTEMPTS},
+    )
+
+
+async def waiting_departments(connection: AsyncConnection, now: datetime) -> list[str]:
+    """Ids of departments with a run that a worker may take."""
+    found = await connection.execute(
+        text(f"SELECT DISTINCT r.department FROM runs r WHERE {_WAITING} ORDER BY 1"),  # noqa: S608
+        {"now": now},
+    )
+    return [row.department for row in found]
+
+
+async def page(
+    connection: AsyncConnection, department: str, dataset: str, before: str, limit: int
+) -> list[StoredRun]:
+    """Newest first, those older than `before`."""
+    found = await connection.execute(
+        text(
+            _SELECT + "r.department = :department AND (:dataset = '' OR r.dataset = :dataset)"
+            " AND r.run < :before ORDER BY r.run DESC LIMIT :limit"
+        ),
+        {"department": department, "dataset": dataset, "before": before, "limit": limit},
+    )
+    return [_stored(row._mapping) for row in found]
+
+
+async def save(connection: AsyncConnection, run: RunId, standing: Standing, **changes: Any) -> None:
+    """The new standing, and other columns by name; messages and mappings are kept as JSON."""
+    values: dict[str, Any] = {
+        name: (_dump(value) if isinstance(value, Message) else orjson.dumps(value).decode())
+        if name in _JSON
+        else value
+        for name, value in changes.items()
+    }
+    columns = [
+        f"{name} = CAST(:{name} AS jsonb)" if name in _JSON else f"{name} = :{name}" for name in values
+    ]
+    await connection.execute(
+        text(
+            "UPDATE runs SET "  # noqa: S608  (names of columns, from our own code)
+            + ", ".join(
+                [
+                    "state = :state",
+                    "attempts = :attempts",
+                    "lease = :lease",
+                    "lease_until = :lease_until",
+                    "revision = revision + 1",
+                    *columns,
+                ]
+            )
+            + " WHERE run = :run"
+        ),
+        values
+        | {
+            "run": run,
+            "state": standing.state.value,
+            "attempts": standing.attempts,
+            "lease": standing.lease,
+            "lease_until": standing.lease_until,
+        },
+    )
+
+
+def _lock(lock: bool) -> str:
+    return " FOR UPDATE OF r" if lock else ""
+
+
+async def _one(connection: AsyncConnection, where: str, values: dict[str, Any]) -> StoredRun | None:
+    row = (await connection.execute(text(_SELECT + where), values)).first()
+    return _stored(row._mapping) if row is not None else None
+
+
+def _dump(message: Message) -> str:
+    return orjson.dumps(MessageToDict(message, preserving_proto_field_name=True)).decode()
+
+
+def _stored(row: Any) -> StoredRun:
+    def parsed(kept: Any, message: Any) -> Any:
+        return ParseDict(kept or {}, message, ignore_unknown_fields=True)
+
+    lease = row["lease"]
+    return StoredRun(
+        run=RunId(row["run"]),
+        department=row["department"],
+        kind=RunKind(row["kind"]),
+        dataset=row["dataset"],
+        batch=BatchId(row["batch"] or ""),
+        contract=parsed(row["contract"], contract_pb2.Contract()),
+        contract_version=row["contract_version"],
+        principal=row["principal"],
+        run_grant=row["run_grant"],
+        standing=Standing(
+            RunState(row["state"]),
+            row["attempts"],
+            LeaseToken(lease) if lease is not None else None,
+            row["lease_until"],
+        ),
+        manifest=parsed(row["manifest"], worker_pb2.CompleteLoadRequest()),
+        commit_failures=row["commit_failures"],
+        upload_path=row["upload_path"],
+        upload_sha256=row["upload_sha256"],
+        upload_bytes=row["upload_bytes"],
+        file_name=row["file_name"],
+        warnings=tuple(row["warnings"]),
+        revision=row["revision"],
+        pb=_message(row),
+    )
+
+
+def _message(row: Any) -> pb.Run:
+    department = f"departments/{row['department']}"
+    run = pb.Run(
+        name=f"{department}/runs/{row['run']}",
+        kind=pb.RunKind.Value(f"RUN_KIND_{row['kind'].upper()}"),
+        dataset=row["dataset"],
+        upload=f"{department}/uploads/{row['upload']}",
+        file_name=row["file_name"],
+        started_by=row["started_by"],
+        progress=pb.Progress(
+            bytes_done=row["bytes_done"],
+            bytes_total=row["upload_bytes"],
+            rows_read=row["rows_read"],
+            rows_accepted=row["rows_accepted"],
+            rows_refused=row["rows_refused"],
+        ),
+        refused_by_reason=row["refused_by_reason"],
+        version=row["version"],
+        attempts=row["attempts"],
+        warnings=row["warnings"],
+    )
+    run.state = _STATES[RunState(row["state"])]
+    run.create_time.FromDatetime(row["create_time"])
+    if row["end_time"] is not None:
+        run.end_time.FromDatetime(row["end_time"])
+    if row["error"] is not None:
+        ParseDict(row["error"], run.error, ignore_unknown_fields=True)
+    if row["proposal"] is not None:
+        ParseDict(row["proposal"], run.proposal, ignore_unknown_fields=True)
+    return run

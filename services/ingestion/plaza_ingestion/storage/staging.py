@@ -1,0 +1,190 @@
+"""The folder where files wait: uploads and staged files of departments, and ingestion's own part.
+
+    <staging>/departments/<d>/uploads/<upload>/<file>    written here, read by the department's worker
+    <staging>/departments/<d>/runs/<run>/<lease>/…       written by the worker
+    <staging>/commits/<d>/<run>/…                        ingestion's own; no worker reaches it
+
+A worker owns its department's folder, so nothing below it is trusted: paths are walked without following a
+link, and what is to be committed is copied first, hashed on the way.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import stat
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from io import BufferedReader
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from plaza_kit.errors import FailedPrecondition, InvalidArgument, NotFound
+from plaza_lake.write import StagedFile
+
+_CHUNK: Final = 1 << 20
+_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_INCOMING: Final = ".incoming"
+_FORGOTTEN_SECONDS: Final = 24 * 3600
+"""An unfinished upload this old has no sender any more."""
+
+
+class StagedFileMissing(NotFound):
+    """A file of the department's folder is not there."""
+
+
+class NotAPlainFile(InvalidArgument):
+    """A path leads over a link, or to something that is no regular file."""
+
+
+class StagedFileChanged(FailedPrecondition):
+    """A file is not what was said about it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What an upload turned out to be."""
+
+    size_bytes: int
+    sha256: str
+
+
+class IncomingFile:
+    """An upload on its way in: invisible until `keep`."""
+
+    def __init__(self, prefix: Path) -> None:
+        self._prefix = prefix
+        folder = prefix / "uploads" / _INCOMING
+        folder.mkdir(parents=True, exist_ok=True)
+        _remove_forgotten(folder)
+        self._path = folder / uuid.uuid4().hex
+        self._file: BinaryIO = self._path.open("xb")
+        self._hash = hashlib.sha256()
+        self.size = 0
+
+    def write(self, chunk: bytes) -> None:
+        self._file.write(chunk)
+        self._hash.update(chunk)
+        self.size += len(chunk)
+
+    def keep(self, relative: str) -> Received:
+        """Durable under its own name before this returns."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        target = self._prefix / relative
+        target.parent.mkdir(parents=True)
+        self._path.replace(target)
+        for folder in (target.parent, target.parent.parent):
+            sync(folder)
+        return Received(self.size, self._hash.hexdigest())
+
+    def drop(self) -> None:
+        """Leaves nothing behind; harmless after `keep`."""
+        self._file.close()
+        self._path.unlink(missing_ok=True)
+
+
+class Staging:
+    """The folders below one root."""
+
+    def __init__(self, root: str) -> None:
+        self._root = Path(root).absolute()
+
+    def prefix(self, department: str) -> Path:
+        """A department's own folder, made if it is not there."""
+        folder = self._root / "departments" / department
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def own(self, department: str, run: str) -> Path:
+        """Ingestion's own folder for the commit of a run, made if it is not there."""
+        folder = self._root / "commits" / department / run
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    @contextmanager
+    def opened(self, department: str, relative: str) -> Iterator[BufferedReader]:
+        """A regular file below the department's folder. Raises StagedFileMissing, NotAPlainFile."""
+        *folders, name = relative.split("/")
+        with self._folder(department, folders) as folder:
+            try:
+                flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+                descriptor = os.open(name, flags, dir_fd=folder)
+            except OSError as error:
+                raise _cannot_open(relative, error) from error
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise NotAPlainFile(f"{relative} is not a regular file", remedy="stage a plain file")
+            yield file
+
+    def size(self, department: str, relative: str) -> int:
+        """Bytes of a regular file. Raises as `opened`."""
+        with self.opened(department, relative) as file:
+            return os.fstat(file.fileno()).st_size
+
+    def copy(self, department: str, relative: str, expected: StagedFile) -> None:
+        """To `expected.uri`; what is copied is what is hashed. Raises StagedFileChanged, and as `opened`."""
+        target = Path(expected.uri.removeprefix("file://"))
+        digest = hashlib.sha256()
+        size = 0
+        with self.opened(department, relative) as source, target.open("wb") as writer:
+            while chunk := source.read(_CHUNK):
+                digest.update(chunk)
+                size += len(chunk)
+                writer.write(chunk)
+        if (size, digest.hexdigest()) != (expected.bytes, expected.sha256):
+            raise StagedFileChanged(
+                f"staged file {relative}: expected {expected.bytes} bytes with SHA-256 {expected.sha256},"
+                f" found {size} with {digest.hexdigest()}",
+                remedy="load the file again",
+            )
+
+    def forget(self, department: str, run: str) -> None:
+        """Removes what was staged for a run, best effort; uploads stay."""
+        shutil.rmtree(self._root / "commits" / department / run, ignore_errors=True)
+        with suppress(StagedFileMissing, NotAPlainFile, OSError), self._folder(department, ["runs"]) as runs:
+            shutil.rmtree(run, dir_fd=runs)
+
+    @contextmanager
+    def _folder(self, department: str, parts: list[str]) -> Iterator[int]:
+        """A descriptor of a folder below the department's; no link is followed on the way."""
+        descriptor = os.open(self.prefix(department), _DIRECTORY)
+        try:
+            for part in parts:
+                try:
+                    inner = os.open(part, _DIRECTORY, dir_fd=descriptor)
+                except OSError as error:
+                    raise _cannot_open("/".join(parts), error) from error
+                os.close(descriptor)
+                descriptor = inner
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+
+def _cannot_open(relative: str, error: OSError) -> StagedFileMissing | NotAPlainFile:
+    if isinstance(error, FileNotFoundError):
+        return StagedFileMissing(f"{relative} is not there", remedy="stage it again, or load the file again")
+    return NotAPlainFile(f"{relative} leads over a link or cannot be read", remedy="stage a plain file")
+
+
+def _remove_forgotten(folder: Path) -> None:
+    oldest = time.time() - _FORGOTTEN_SECONDS
+    for path in folder.iterdir():
+        with suppress(FileNotFoundError):
+            if path.stat().st_mtime < oldest:
+                path.unlink()
+
+
+def sync(path: Path) -> None:
+    """Makes a file or a folder durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

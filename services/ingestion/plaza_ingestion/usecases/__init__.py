@@ -1,0 +1,1 @@
+"""Authorisation, transactions, idempotency."""

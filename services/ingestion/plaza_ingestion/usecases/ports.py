@@ -1,0 +1,98 @@
+"""What the use cases need from outside, and the errors they share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from plaza.common.v1 import contract_pb2
+from plaza_kit.db import Database
+from plaza_kit.db.outbox import Outbox
+from plaza_kit.errors import NotFound
+from plaza_kit.grants import GrantVerifier
+from plaza_kit.identity import Principal
+from plaza_kit.policy import Resource
+from plaza_lake.tables import Lake
+
+from plaza_ingestion.domain.load_step import LoadStep
+from plaza_ingestion.storage.staging import Staging
+
+
+class Deciding(Protocol):
+    """`plaza_kit.policy.Decider`, as far as it is used here."""
+
+    def authorize(
+        self, principal: Principal, action: str, resource: Resource, facts: Mapping[str, Any] | None = None
+    ) -> object:
+        """Raises NotPermitted or PersonRemoved unless the principal may do this."""
+
+
+class Policy(Protocol):
+    """`plaza_kit.policy.PolicyFollower`, as far as it is used here."""
+
+    def authorize(self, action: str, resource: Resource, facts: Mapping[str, Any] | None = None) -> Principal:
+        """The caller, if they may do this; raises otherwise."""
+
+    def decider(self) -> Deciding:
+        """The policies in force, for those who are not calling just now."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContractInForce:
+    """What a dataset promises at this moment."""
+
+    contract: contract_pb2.Contract
+    version: int
+
+
+class Catalogue(Protocol):
+    """Asked on behalf of the caller."""
+
+    async def contract(self, dataset: str) -> ContractInForce:
+        """Raises what the catalogue answers, for example that there is no such dataset."""
+
+
+class Security(Protocol):
+    """Asked on behalf of the caller."""
+
+    async def run_grant(self, run: str, dataset: str) -> str:
+        """The signed right of a load."""
+
+    async def quarantine_grant(self, dataset: str) -> str:
+        """The signed right to read a dataset's refused rows, for a minute."""
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Everything around the use cases."""
+
+    database: Database
+    policy: Policy
+    outbox: Outbox
+    grants: GrantVerifier
+    lake: Lake
+    staging: Staging
+    catalogue: Catalogue
+    security: Security
+    lease_seconds: float
+    upload_limit_bytes: int
+    on_step: Callable[[LoadStep], None] = lambda _: None
+    now: Callable[[], datetime] = _utc_now
+
+
+class UnknownRun(NotFound):
+    """There is no such run, or not for this caller."""
+
+
+class UnknownUpload(NotFound):
+    """There is no such upload, or not for this caller."""
+
+
+def unknown_run(name: str) -> UnknownRun:
+    return UnknownRun(f"there is no {name}", remedy="list the department's runs")

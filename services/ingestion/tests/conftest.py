@@ -1,0 +1,310 @@
+"""Ingestion with a real PostgreSQL and a lake on disk; catalogue, security and the policy played by the test."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, cast
+
+import orjson
+import pytest
+import pytest_asyncio
+from google.protobuf.duration_pb2 import Duration
+from plaza.common.v1 import contract_pb2
+from plaza.ingestion.v1 import ingestion_pb2 as pb
+from plaza.ingestion.v1 import worker_pb2
+from plaza_ingestion.domain.load_step import LoadStep
+from plaza_ingestion.rpc.build import SPEC
+from plaza_ingestion.rpc.ingestion import IngestionServicer
+from plaza_ingestion.rpc.worker import WorkerServicer
+from plaza_ingestion.storage.staging import Staging
+from plaza_ingestion.usecases.commit import Commit
+from plaza_ingestion.usecases.leases import Leases
+from plaza_ingestion.usecases.ports import ContractInForce, World
+from plaza_ingestion.worker.load import LoadManifest, run_load
+from plaza_ingestion.worker.plan import FieldSpec, LoadPlan
+from plaza_kit.db import Database, Scope
+from plaza_kit.db.migrate import migrate
+from plaza_kit.db.outbox import Outbox
+from plaza_kit.identity import Principal, ServiceTokens
+from plaza_kit.policy import PersonRemoved, Resource
+from plaza_kit.rpc.client import Peers
+from plaza_kit.rpc.context import caller, set_caller
+from plaza_lake.read import RowQuery, read_rows
+from plaza_lake.tables import Lake, LakeSettings, TableNotFound
+from plaza_testing.callers import Rights, machine, person, service
+from plaza_testing.grants import Granter
+from plaza_testing.postgres import Postgres
+from sqlalchemy import text
+
+RPC = cast(Any, None)
+RIGHTS = Rights(
+    {
+        "data-officer": {"upload.create", "infer.start", "load.start", "run.read", "quarantine.read"},
+        "reader": {"run.read"},
+        "department-machine": {"upload.create", "work.lease"},
+        "plaza-service": {"work.list"},
+    }
+)
+PLAN = LoadPlan(
+    fields=(
+        FieldSpec("station", "Station", "string"),
+        FieldSpec("hour", "Hour", "integer"),
+        FieldSpec("pm2_5", "PM2.5", "number", missing=("NA",)),
+    ),
+    key=("station", "hour"),
+)
+HEADING = b"Station,Hour,PM2.5\n"
+
+
+@dataclass
+class Policy:
+    """The table of rights, and persons whose account was closed."""
+
+    removed: set[str] = field(default_factory=set)
+
+    def authorize(self, action: str, resource: Resource, facts: Mapping[str, Any] | None = None) -> Principal:
+        return RIGHTS.authorize(action, resource, facts)
+
+    def decider(self) -> Policy.Decider:
+        return Policy.Decider(self.removed)
+
+    @dataclass
+    class Decider:
+        removed: set[str]
+
+        def authorize(
+            self,
+            principal: Principal,
+            action: str,
+            resource: Resource,
+            facts: Mapping[str, Any] | None = None,
+        ) -> None:
+            if principal.subject in self.removed:
+                raise PersonRemoved("this account was closed")
+            assert (action, "data-officer" in principal.roles) == ("load.start", True)
+            assert resource.department in principal.departments
+
+
+@dataclass
+class Peer:
+    """Catalogue and security in one."""
+
+    granter: Granter
+    force: ContractInForce
+
+    async def contract(self, dataset: str) -> ContractInForce:
+        return self.force
+
+    async def run_grant(self, run: str, dataset: str) -> str:
+        who = caller()
+        return self.granter.run(run, "load", dataset=dataset, principal=who.name, username=who.username)
+
+    async def quarantine_grant(self, dataset: str) -> str:
+        return self.granter(dataset=dataset, table="quarantine", purpose="quarantine")
+
+
+@dataclass
+class Ingestion:
+    """The service as a test sees it, and a worker."""
+
+    world: World
+    department: str
+    policy: Policy
+    peer: Peer
+    root: Path
+
+    @property
+    def api(self) -> IngestionServicer:
+        return IngestionServicer(self.world)
+
+    @property
+    def work(self) -> WorkerServicer:
+        return WorkerServicer(Leases(self.world))
+
+    @property
+    def dataset(self) -> str:
+        return f"departments/{self.department}/datasets/air"
+
+    def be(self, role: str = "data-officer", *departments: str) -> None:
+        set_caller(person(role, *(departments or (self.department,))))
+
+    def be_worker(self, department: str = "") -> None:
+        set_caller(machine(department or self.department))
+
+    def be_service(self) -> None:
+        set_caller(service("supervisor"))
+
+    def with_steps(self, on_step: Callable[[LoadStep], None]) -> None:
+        self.world = replace(self.world, on_step=on_step)
+
+    async def upload(self, data: bytes, name: str = "air.csv", size: int = 7) -> pb.Upload:
+        """As its data officer, in small chunks."""
+        self.be()
+
+        async def messages() -> AsyncIterator[pb.UploadFileRequest]:
+            header = pb.UploadHeader(parent=f"departments/{self.department}", file_name=name)
+            yield pb.UploadFileRequest(header=header)
+            for at in range(0, len(data), size):
+                yield pb.UploadFileRequest(chunk=data[at : at + size])
+            yield pb.UploadFileRequest(end=pb.UploadEnd(size_bytes=len(data)))
+
+        return await self.api.UploadFile(messages(), RPC)
+
+    async def ingest(self, data: bytes, **fields: Any) -> pb.Run:
+        upload = await self.upload(data)
+        request = pb.IngestUploadRequest(dataset=self.dataset, upload=upload.name, **fields)
+        return await self.api.IngestUpload(request, RPC)
+
+    async def lease(self, wait: float = 0) -> worker_pb2.Work | None:
+        self.be_worker()
+        request = worker_pb2.LeaseWorkRequest(
+            department=f"departments/{self.department}", wait=Duration(nanos=int(wait * 1e9))
+        )
+        answer = await self.work.LeaseWork(request, RPC)
+        return answer.work if answer.HasField("work") else None
+
+    async def stage(self, work: worker_pb2.Work) -> worker_pb2.CompleteLoadRequest:
+        """What the worker's core makes of it, and its manifest."""
+        prefix = self.root / "staging" / "departments" / self.department
+        manifest = await asyncio.to_thread(
+            run_load,
+            PLAN,
+            prefix / work.upload_path,
+            prefix / work.output_path,
+            progress=lambda _: None,
+            cancelled=lambda: False,
+        )
+        return manifest_of(work, manifest)
+
+    async def loaded(self, data: bytes, **fields: Any) -> pb.Run:
+        """A file on its way up to the hand-over."""
+        run = await self.ingest(data, **fields)
+        work = await self.lease()
+        assert work is not None
+        assert work.run == run.name
+        await self.work.CompleteLoad(await self.stage(work), RPC)
+        return run
+
+    async def commit(self) -> None:
+        """Runs the jobs of this department that wait, as the queue would."""
+        async with self.world.database.transaction(Scope.everything()) as connection:
+            found = await connection.execute(
+                text(
+                    "SELECT id, args, lock FROM procrastinate_jobs WHERE task_name = 'commit-load'"
+                    " AND args->>'department' = :department ORDER BY id"
+                ),
+                {"department": self.department},
+            )
+            jobs = list(found)
+        for job in jobs:
+            assert job.lock == self.dataset
+            await Commit(self.world).run(**job.args)
+            async with self.world.database.transaction(Scope.everything()) as connection:
+                await connection.execute(
+                    text("DELETE FROM procrastinate_jobs WHERE id = :id"), {"id": job.id}
+                )
+
+    async def whole(self, data: bytes, **fields: Any) -> pb.Run:
+        """A file, all the way."""
+        run = await self.loaded(data, **fields)
+        await self.commit()
+        return await self.get(run.name)
+
+    async def get(self, name: str) -> pb.Run:
+        self.be()
+        return await self.api.GetRun(pb.GetRunRequest(name=name), RPC)
+
+    def rows(self, table: str = "rows") -> list[dict[str, Any]]:
+        """What the lake has."""
+        grant = self.peer.granter(dataset=self.dataset, table=table)
+        try:
+            with read_rows(self.world.lake, self.world.grants, grant, RowQuery()) as stream:
+                return [row for batch in stream.batches for row in batch.to_pylist()]
+        except TableNotFound:
+            return []
+
+    async def events(self) -> list[tuple[str, str, dict[str, Any]]]:
+        """(type, subject, data) of this department's events, oldest first."""
+        async with self.world.database.transaction(Scope.everything()) as connection:
+            found = await connection.execute(
+                text("SELECT type, subject, data FROM outbox WHERE subject LIKE :subject ORDER BY seq"),
+                {"subject": f"{self.dataset}/%"},
+            )
+            return [(row.type, row.subject, orjson.loads(row.data)) for row in found]
+
+
+def manifest_of(work: worker_pb2.Work, manifest: LoadManifest) -> worker_pb2.CompleteLoadRequest:
+    def staged(file: Any) -> worker_pb2.StagedFile:
+        return worker_pb2.StagedFile(
+            path=f"{work.output_path}/{file.name}", rows=file.rows, size_bytes=file.bytes, sha256=file.sha256
+        )
+
+    return worker_pb2.CompleteLoadRequest(
+        lease=work.lease,
+        accepted=staged(manifest.files.accepted),
+        positions=staged(manifest.files.positions),
+        refused=staged(manifest.files.refused),
+        rows_read=manifest.rows_read,
+        refused_by_reason={reason.value: n for reason, n in manifest.refused_by_reason.items()},
+    )
+
+
+@pytest.fixture(scope="session")
+def ingestion_url(postgres: Postgres) -> str:
+    url = postgres.role("ingestion")
+    migrate(url, SPEC.schema, SPEC.package)
+    return url
+
+
+@pytest.fixture(scope="session")
+def ingestion_catalog(postgres: Postgres) -> str:
+    return postgres.lake()
+
+
+@pytest.fixture
+def air_contract() -> contract_pb2.Contract:
+    kinds = {"string": contract_pb2.FIELD_TYPE_STRING, "integer": contract_pb2.FIELD_TYPE_INTEGER}
+    return contract_pb2.Contract(
+        fields=[
+            contract_pb2.Field(
+                name=spec.name,
+                source_name=spec.source,
+                type=kinds.get(spec.type, contract_pb2.FIELD_TYPE_NUMBER),
+            )
+            for spec in PLAN.fields
+        ],
+        key=PLAN.key,
+    )
+
+
+@pytest_asyncio.fixture
+async def ingestion(
+    ingestion_url: str, ingestion_catalog: str, air_contract: contract_pb2.Contract, tmp_path: Path
+) -> AsyncIterator[Ingestion]:
+    department = f"d{uuid.uuid4().hex[:10]}"
+    granter = Granter(f"departments/{department}/datasets/air", audience="ingestion")
+    policy, peer = Policy(), Peer(granter, ContractInForce(air_contract, 1))
+    database = Database(ingestion_url, SPEC.schema)
+    lake = Lake(LakeSettings(ingestion_catalog, str(tmp_path / "lake"), memory_limit="256MB"))
+    world = World(
+        database=database,
+        policy=policy,
+        outbox=Outbox(database, SPEC.name, SPEC.routes, cast(Peers, None), cast(ServiceTokens, None)),
+        grants=granter.verifier,
+        lake=lake,
+        staging=Staging(str(tmp_path / "staging")),
+        catalogue=peer,
+        security=peer,
+        lease_seconds=15,
+        upload_limit_bytes=10_000,
+    )
+    yield Ingestion(world, department, policy, peer, tmp_path)
+    set_caller(None)
+    async with database.transaction(Scope.everything()) as connection:
+        await connection.execute(text("DELETE FROM procrastinate_jobs"))
+    lake.close()
+    await database.close()

@@ -1,0 +1,1 @@
+"""Rules of releases: names, states, gates, what is shown. No gRPC, SQL or HTTP."""

@@ -1,0 +1,52 @@
+"""What the service is made of."""
+
+from __future__ import annotations
+
+from plaza.common.v1 import events_pb2_grpc
+from plaza.quality.v1 import quality_pb2_grpc
+from plaza_kit.db.inbox import EventSink
+from plaza_kit.service import Parts, Runtime, ServiceSpec
+from plaza_lake.tables import Lake
+
+from plaza_quality.domain.scores import LightProfile
+from plaza_quality.rpc.peers import CataloguePeer, SecurityPeer
+from plaza_quality.rpc.servicer import QualityServicer
+from plaza_quality.settings import QualitySettings
+from plaza_quality.usecases.assessing import ASSESSED, JOB, MAX_ATTEMPTS, Assessing
+from plaza_quality.usecases.events import HANDLERS
+from plaza_quality.usecases.ports import World
+
+SPEC = ServiceSpec(
+    name="quality",
+    schema="quality",
+    package="plaza_quality",
+    routes={"security": ["*"], "catalogue": [ASSESSED]},
+)
+
+
+async def build(settings: QualitySettings, runtime: Runtime) -> Parts:
+    """Assessments, the job that makes them, and the sink of the events that ask for them."""
+    lake = Lake(settings.lake())
+    world = World(
+        database=runtime.database,
+        policy=runtime.policy,
+        outbox=runtime.outbox,
+        lake=lake,
+        grants=runtime.grants,
+        catalogue=CataloguePeer(runtime.peers, runtime.tokens),
+        granting=SecurityPeer(runtime.peers, runtime.tokens),
+        profile=LightProfile(),
+        principal=f"services/{settings.client_id}",
+    )
+    runtime.jobs.register(JOB, Assessing(world).assess, max_attempts=MAX_ATTEMPTS)
+    servicer = QualityServicer(world)
+    sink = EventSink(runtime.database, HANDLERS)
+
+    return Parts(
+        registrations=(
+            lambda server: quality_pb2_grpc.add_QualityServiceServicer_to_server(servicer, server),
+            lambda server: events_pb2_grpc.add_EventSinkServiceServicer_to_server(sink, server),
+        ),
+        service_names=("plaza.quality.v1.QualityService", "plaza.common.v1.EventSinkService"),
+        at_end=(lake.close,),
+    )

@@ -1,0 +1,12 @@
+"""Settings of the quality service."""
+
+from __future__ import annotations
+
+from plaza_lake.service_settings import LakeServiceSettings
+from pydantic import Field
+
+
+class QualitySettings(LakeServiceSettings):
+    """What every service needs, the lake, and where the contracts are."""
+
+    catalogue_address: str = Field(description="gRPC address of the catalogue")

@@ -1,0 +1,210 @@
+"""Tables `assessments`, `rule_results` and `dimension_scores`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from fractions import Fraction
+from itertools import accumulate
+from typing import Any, Final
+
+import orjson
+from google.protobuf.json_format import MessageToDict, ParseDict
+from plaza.common.v1 import contract_pb2, grades_pb2
+from plaza.quality.v1 import quality_pb2 as pb
+from plaza_kit.names import DatasetName
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from plaza_quality.domain.scores import Assessment, published
+
+PAGE_RULES: Final = 5_000
+"""Rule results in one page, so that an answer stays below gRPC's message limit: a rule has at most about 2 KB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """An assessment with where it comes from."""
+
+    assessment: Assessment
+    rules: Sequence[contract_pb2.QualityRule]
+    """As the contract has them, in the order of the assessment's results."""
+    contract_version: int
+    time: datetime
+
+
+def _key(name: DatasetName) -> dict[str, Any]:
+    return {"department": name.department, "dataset": name.dataset}
+
+
+async def insert(connection: AsyncConnection, name: DatasetName, version: int, made: Made) -> bool:
+    """Keeps the assessment of a version. Answers False, having changed nothing, when there is one."""
+    key = _key(name) | {"version": version}
+    inserted = await connection.execute(
+        text(
+            'INSERT INTO assessments (department, dataset, version, contract_version, "rows", rules, score,'
+            " light, create_time) VALUES (:department, :dataset, :version, :contract_version, :rows, :rules,"
+            " :score, :light, :time) ON CONFLICT DO NOTHING RETURNING 1"
+        ),
+        key
+        | {
+            "contract_version": made.contract_version,
+            "rows": made.assessment.rows,
+            "rules": len(made.rules),
+            "score": _numeric(made.assessment.score),
+            "light": made.assessment.light or "",
+            "time": made.time,
+        },
+    )
+    if inserted.first() is None:
+        return False
+    await _insert_results(connection, key, made)
+    await _insert_dimensions(connection, key, made.assessment)
+    return True
+
+
+async def _insert_results(connection: AsyncConnection, key: dict[str, Any], made: Made) -> None:
+    rows = [
+        key
+        | {
+            "position": position,
+            "rule": orjson.dumps(MessageToDict(rule)).decode(),
+            "passed": result.finding.counts.passed,
+            "failed": result.finding.counts.failed,
+            "not_applicable": result.finding.counts.not_applicable,
+            "pass_rate": _numeric(result.pass_rate),
+            "met": result.met,
+            "absent_fields": list(result.finding.absent_fields),
+        }
+        for position, (rule, result) in enumerate(zip(made.rules, made.assessment.results, strict=True))
+    ]
+    if rows:
+        await connection.execute(
+            text(
+                "INSERT INTO rule_results (department, dataset, version, position, rule, passed, failed,"
+                " not_applicable, pass_rate, met, absent_fields) VALUES (:department, :dataset, :version,"
+                " :position, CAST(:rule AS jsonb), :passed, :failed, :not_applicable, :pass_rate, :met,"
+                " :absent_fields)"
+            ),
+            rows,
+        )
+
+
+async def _insert_dimensions(
+    connection: AsyncConnection, key: dict[str, Any], assessment: Assessment
+) -> None:
+    rows = [
+        key | {"position": position, "dimension": dimension.value, "score": _numeric(score)}
+        for position, (dimension, score) in enumerate(assessment.dimensions)
+    ]
+    if rows:
+        await connection.execute(
+            text(
+                "INSERT INTO dimension_scores (department, dataset, version, position, dimension, score)"
+                " VALUES (:department, :dataset, :version, :position, :dimension, :score)"
+            ),
+            rows,
+        )
+
+
+async def exists(connection: AsyncConnection, name: DatasetName, version: int) -> bool:
+    found = await connection.execute(
+        text(
+            "SELECT 1 FROM assessments WHERE department = :department AND dataset = :dataset"
+            " AND version = :version"
+        ),
+        _key(name) | {"version": version},
+    )
+    return found.first() is not None
+
+
+async def find(connection: AsyncConnection, name: DatasetName, version: int) -> pb.Assessment | None:
+    found = await connection.execute(
+        text(
+            "SELECT * FROM assessments WHERE department = :department AND dataset = :dataset"
+            " AND version = :version"
+        ),
+        _key(name) | {"version": version},
+    )
+    made = await _complete(connection, name, found.all())
+    return made[0] if made else None
+
+
+async def page(
+    connection: AsyncConnection, name: DatasetName, before: int, limit: int
+) -> tuple[list[pb.Assessment], bool]:
+    """Newest version first, those with a smaller number than `before`, and whether more follow. Fewer than `limit`,
+    but at least one, when they hold many rules."""
+    found = await connection.execute(
+        text(
+            "SELECT * FROM assessments WHERE department = :department AND dataset = :dataset"
+            " AND version < :before ORDER BY version DESC LIMIT :limit"
+        ),
+        _key(name) | {"before": before, "limit": limit + 1},
+    )
+    rows = found.all()
+    fitting = sum(rules <= PAGE_RULES for rules in accumulate(row.rules for row in rows))
+    kept = rows[: min(limit, max(fitting, 1))]
+    return await _complete(connection, name, kept), len(rows) > len(kept)
+
+
+async def _complete(
+    connection: AsyncConnection, name: DatasetName, rows: Sequence[Row[Any]]
+) -> list[pb.Assessment]:
+    made = {row.version: _assessment(name, row) for row in rows}
+    wanted = _key(name) | {"versions": list(made)}
+    results = await connection.execute(
+        text(
+            "SELECT * FROM rule_results WHERE department = :department AND dataset = :dataset"
+            " AND version = ANY(:versions) ORDER BY version, position"
+        ),
+        wanted,
+    )
+    for row in results:
+        made[row.version].rules.append(_rule_result(row))
+    dimensions = await connection.execute(
+        text(
+            "SELECT * FROM dimension_scores WHERE department = :department AND dataset = :dataset"
+            " AND version = ANY(:versions) ORDER BY version, position"
+        ),
+        wanted,
+    )
+    for row in dimensions:
+        made[row.version].dimensions.add(
+            dimension=grades_pb2.Dimension.Value(f"DIMENSION_{row.dimension.upper()}"), score=float(row.score)
+        )
+    return list(made.values())
+
+
+def _assessment(name: DatasetName, row: Row[Any]) -> pb.Assessment:
+    assessment = pb.Assessment(
+        name=f"{name}/versions/{row.version}/assessment",
+        version=row.version,
+        contract_version=row.contract_version,
+        rows=row.rows,
+        light=grades_pb2.Light.Value(f"LIGHT_{(row.light or 'unspecified').upper()}"),
+    )
+    if row.score is not None:
+        assessment.score = float(row.score)
+    assessment.create_time.FromDatetime(row.create_time)
+    return assessment
+
+
+def _rule_result(row: Row[Any]) -> pb.RuleResult:
+    result = pb.RuleResult(
+        rule=ParseDict(row.rule, contract_pb2.QualityRule(), ignore_unknown_fields=True),
+        passed=row.passed,
+        failed=row.failed,
+        not_applicable=row.not_applicable,
+        met=row.met,
+        absent_fields=row.absent_fields,
+    )
+    if row.pass_rate is not None:
+        result.pass_rate = float(row.pass_rate)
+    return result
+
+
+def _numeric(rate: Fraction | None) -> Decimal | None:
+    return None if rate is None else published(rate)

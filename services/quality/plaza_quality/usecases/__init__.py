@@ -1,0 +1,1 @@
+"""Assessing committed versions, and who may see the result."""

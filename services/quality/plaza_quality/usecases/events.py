@@ -1,0 +1,36 @@
+"""What events of other services change here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC
+from typing import Any
+
+from plaza.common.v1 import events_pb2
+from plaza_kit.db.inbox import Handler
+from plaza_kit.db.jobs import defer_in
+from plaza_kit.errors import InvalidArgument
+from plaza_kit.names import DatasetName
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from plaza_quality.storage import versions
+from plaza_quality.usecases.assessing import JOB
+
+
+class BadEvent(InvalidArgument):
+    """An event does not say what its type promises; the sender keeps it and tries again."""
+
+
+async def committed(connection: AsyncConnection, event: events_pb2.Event, data: dict[str, Any]) -> None:
+    """`city.plaza.ingestion.version.committed.v1`, ingestion's own (the sink sees to that): the version is to be
+    assessed, once."""
+    name = DatasetName.parse(str(data.get("dataset", "")))
+    version = data.get("version")
+    if type(version) is not int or not 1 <= version < 10**9:
+        raise BadEvent(f"event {event.id}: version {version!r} is not a number from 1")
+    if await versions.note(connection, name, version, event.time.ToDatetime(tzinfo=UTC)):
+        arguments = {"dataset": str(name), "version": version}
+        await defer_in(connection, JOB, arguments, lock=str(name))
+
+
+HANDLERS: Mapping[str, Handler] = {"city.plaza.ingestion.version.committed.v1": committed}

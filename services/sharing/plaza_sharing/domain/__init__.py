@@ -1,0 +1,1 @@
+"""What agreements, deliveries and queries are: rules without gRPC, SQL or HTTP."""

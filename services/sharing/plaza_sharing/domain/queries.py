@@ -1,0 +1,147 @@
+"""A query for rows: what is asked, what must be granted for it, and in which order rows come."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final
+
+from plaza_kit.errors import FailedPrecondition, InvalidArgument
+from plaza_kit.names import DatasetName
+from plaza_lake.access import ColumnNotGranted
+from plaza_lake.filter_text import parse_filter
+from plaza_lake.ir import Expr, UnknownField, columns_of
+from plaza_lake.read import Order, canonical_order
+from plaza_lake.schema import FieldType, TableSchema
+
+DEFAULT_PAGE: Final = 100
+
+_TERM: Final = re.compile(r"([a-z][a-z0-9_]*)(?:\s+(desc))?", re.ASCII)
+
+
+class Format(StrEnum):
+    """In which form rows leave."""
+
+    JSON = "json"
+    """One page."""
+    CSV = "csv"
+    JSONL = "jsonl"
+
+
+class BadOrder(InvalidArgument):
+    """`order_by` cannot be read."""
+
+
+class PagingImpossible(FailedPrecondition):
+    """There are more rows than fit on the page, and no position from which a next page could go on."""
+
+
+def parse_order(text: str, schema: TableSchema) -> Order:
+    """`field` or `field desc`, separated by commas (AIP-132). Raises BadOrder, UnknownField."""
+    order: list[tuple[str, bool]] = []
+    for term in text.split(",") if text.strip() else []:
+        match = _TERM.fullmatch(term.strip())
+        if match is None:
+            raise _bad_order(f"{term.strip()!r} is not a field, nor a field and `desc`")
+        if schema.column(match[1]) is None:
+            raise UnknownField(match[1], schema.names)
+        if match[1] in (name for name, _ in order):
+            raise _bad_order(f"{match[1]} is named twice")
+        order.append((match[1], match[2] is not None))
+    return tuple(order)
+
+
+def _bad_order(problem: str) -> BadOrder:
+    return BadOrder(
+        f"order_by: {problem}",
+        remedy="write for example: station, observed_at desc",
+        facts={"field": "order_by"},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A query against one version, checked against its columns."""
+
+    dataset: DatasetName
+    version: int
+    schema: TableSchema
+    """What may be read of the version: all of it, until a grant narrows it."""
+    asked: tuple[str, ...]
+    """Columns as asked; empty: all that may be read."""
+    filter_text: str
+    filter: Expr | None
+    order: Order
+    """As asked."""
+
+    @classmethod
+    def of(
+        cls,
+        dataset: DatasetName,
+        version: int,
+        schema: TableSchema,
+        *,
+        columns: tuple[str, ...] = (),
+        filter: str = "",
+        order_by: str = "",
+    ) -> Query:
+        """Raises UnknownField, FilterSyntax, BadOrder."""
+        for name in columns:
+            if schema.column(name) is None:
+                raise UnknownField(name, schema.names)
+        parsed = parse_filter(filter, schema)
+        return cls(dataset, version, schema, columns, filter, parsed, parse_order(order_by, schema))
+
+    def narrowed(self, granted: tuple[str, ...] | None) -> Query:
+        """Within the columns of a grant; None: all. Raises ColumnNotGranted."""
+        if granted is None:
+            return self
+        for name in (*self.asked, *(name for name, _ in self.order)):
+            if name not in granted:
+                raise ColumnNotGranted(name, granted)
+        return replace(self, schema=self.schema.select(n for n in self.schema.names if n in granted))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Those that leave, in their order."""
+        return self.asked or self.schema.names
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """What a grant must cover, in the contract's order; empty: all. The key is among it: positions of
+        pages are made of it."""
+        if not self.asked:
+            return ()
+        names = {*self.asked, *(name for name, _ in self.order), *self.schema.key}
+        names.update(columns_of(self.filter) if self.filter is not None else ())
+        return tuple(name for name in self.schema.names if name in names)
+
+    @property
+    def sort(self) -> Order:
+        """The asked order, then the key; empty where no order is promised. That of `RowStream.order`."""
+        named = [name for name, _ in self.order]
+        return self.order + tuple((name, False) for name in self.schema.key if name not in named)
+
+    @property
+    def is_canonical(self) -> bool:
+        """Whether rows in canonical order are also in the asked one, so that one scan gives both."""
+        order = canonical_order(self.schema.select(self.columns))
+        return order[: len(self.sort)] == self.sort
+
+    @property
+    def page_columns(self) -> tuple[str, ...]:
+        """What is read for a page: its columns, and those of which its last row's position is made."""
+        return self.columns + tuple(name for name, _ in self.sort if name not in self.columns)
+
+    def check_pageable(self) -> None:
+        """That a position can be given. Raises PagingImpossible."""
+        names = {name for name, _ in self.sort}
+        types = {column.type for column in self.schema.columns if column.name in names}
+        if self.schema.key and FieldType.BYTES not in types:
+            return
+        raise PagingImpossible(
+            f"there are more rows than fit on the page, and {self.dataset} has no next one: its whole key is"
+            " not among the columns that may be read, or is not comparable",
+            remedy="ask for format CSV or JSONL, which send everything, or for a page_size up to 10,000",
+        )

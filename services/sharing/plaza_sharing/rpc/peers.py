@@ -1,0 +1,79 @@
+"""The two services that sharing asks."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import grpc
+from plaza.catalogue.v1 import catalogue_pb2, catalogue_pb2_grpc
+from plaza.common.v1 import grades_pb2
+from plaza.security.v1 import security_pb2, security_pb2_grpc
+from plaza_kit.errors import Unavailable
+from plaza_kit.names import DatasetName
+from plaza_kit.rpc.client import Peers, on_behalf
+
+from plaza_sharing.domain.sharing import Dataset
+from plaza_sharing.usecases.ports import ReadRight
+
+_TIMEOUT: Final = 10.0
+_AWAY: Final = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+
+
+class SecurityAway(Unavailable):
+    """Security did not answer."""
+
+
+class CataloguePeer:
+    """`plaza.catalogue.v1.CatalogueService`."""
+
+    def __init__(self, peers: Peers) -> None:
+        self._peers = peers
+
+    async def dataset(self, name: DatasetName) -> Dataset:
+        """On behalf of the caller."""
+        stub = catalogue_pb2_grpc.CatalogueServiceStub(self._peers.channel("catalogue"))
+        request = catalogue_pb2.GetDatasetRequest(name=str(name))
+        found = await stub.GetDataset(request, metadata=on_behalf(), timeout=_TIMEOUT)
+        sharing_class = grades_pb2.SharingClass.Name(getattr(found.sharing, "class"))
+        return Dataset(
+            name,
+            city_level=_word(grades_pb2.CityLevel.Name(found.city_level), "CITY_LEVEL_"),
+            sharing_class=_word(sharing_class, "SHARING_CLASS_"),
+        )
+
+
+class SecurityPeer:
+    """`plaza.security.v1.GrantService`."""
+
+    def __init__(self, peers: Peers) -> None:
+        self._peers = peers
+
+    async def read_grant(self, right: ReadRight) -> str:
+        """On behalf of the caller. Raises SecurityAway."""
+        stub = security_pb2_grpc.GrantServiceStub(self._peers.channel("security"))
+        request = security_pb2.IssueReadGrantRequest(
+            dataset=str(right.dataset),
+            table="rows",
+            version=right.version,
+            columns=right.columns,
+            audience="sharing",
+            purpose=right.purpose,
+            agreement=right.agreement,
+            reader=right.reader,
+        )
+        try:
+            answer = await stub.IssueReadGrant(request, metadata=on_behalf(), timeout=_TIMEOUT)
+        except grpc.aio.AioRpcError as error:
+            if error.code() not in _AWAY:
+                raise
+            raise SecurityAway(
+                "security did not answer, and nothing is read without its grant",
+                remedy="ask again in a few seconds",
+            ) from error
+        return str(answer.grant)
+
+
+def _word(name: str, prefix: str) -> str:
+    """`CITY_LEVEL_PUBLIC` → `public`; empty for the unspecified."""
+    word = name.removeprefix(prefix).lower()
+    return "" if word == "unspecified" else word

@@ -1,0 +1,1 @@
+"""Agreements and deliveries in PostgreSQL, rows in the lake."""

@@ -1,0 +1,74 @@
+"""What the use cases need from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from plaza_kit.db import Database
+from plaza_kit.db.outbox import Outbox
+from plaza_kit.grants import GrantVerifier
+from plaza_kit.identity import Principal
+from plaza_kit.names import DatasetName, DepartmentId
+from plaza_kit.policy import Resource
+from plaza_lake.tables import Lake
+
+from plaza_sharing.domain.sharing import Dataset
+
+
+class Authorizer(Protocol):
+    """`plaza_kit.policy.PolicyFollower`, as far as it is used here."""
+
+    def authorize(self, action: str, resource: Resource, facts: Mapping[str, Any] | None = None) -> Principal:
+        """The caller, if they may do this; raises otherwise."""
+
+
+class Catalogue(Protocol):
+    """The directory."""
+
+    async def dataset(self, name: DatasetName) -> Dataset:
+        """On behalf of the caller. Raises what the catalogue answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRight:
+    """What a read grant is asked for: always the same in one reading, so that it can be renewed."""
+
+    dataset: DatasetName
+    version: int
+    columns: tuple[str, ...]
+    """Empty: all."""
+    purpose: str
+    """`own` or `share`."""
+    agreement: str
+    """Resource name; empty for purpose `own`."""
+    reader: DepartmentId
+
+
+class Security(Protocol):
+    """Where grants come from."""
+
+    async def read_grant(self, right: ReadRight) -> str:
+        """A signed grant, on behalf of the caller. Raises `plaza_kit.errors.Unavailable` when security is
+        away, and what it answers when it refuses."""
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Everything around the use cases."""
+
+    database: Database
+    policy: Authorizer
+    outbox: Outbox
+    lake: Lake
+    grants: GrantVerifier
+    catalogue: Catalogue
+    security: Security
+    now: Callable[[], datetime] = _utc_now
+    """UTC."""

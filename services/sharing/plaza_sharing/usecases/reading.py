@@ -1,0 +1,290 @@
+"""Reading rows: whose they are, under what, and the answer piece by piece."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Final
+
+from plaza_kit.db import Scope
+from plaza_kit.errors import DataLoss, InvalidArgument
+from plaza_kit.names import DatasetName
+from plaza_kit.policy import Resource
+from plaza_kit.rpc import context
+from plaza_lake.formats import MEDIA_TYPES
+from plaza_lake.hashing import ContentHash
+from plaza_lake.schema import TableSchema
+
+from plaza_sharing.domain.page_tokens import Mark, bad_token, binding, seal, unseal
+from plaza_sharing.domain.queries import DEFAULT_PAGE, Format, Query
+from plaza_sharing.domain.sharing import check_shared, reading_department
+from plaza_sharing.storage import scans
+from plaza_sharing.storage.page_key import page_key
+from plaza_sharing.usecases.agreeing import agreement_by_rule
+from plaza_sharing.usecases.handover import Ground, Handover
+from plaza_sharing.usecases.leases import Lease
+from plaza_sharing.usecases.ports import ReadRight, World
+
+CHUNK_BYTES: Final = 256 * 1024
+_NOTE_SECONDS: Final = 2.0
+"""So often a stream's progress is noted: what a killed process had sent is known to within that."""
+
+
+class PageOfStream(InvalidArgument):
+    """A page token, with a form that sends everything at once."""
+
+
+class PagesDisagree(DataLoss):
+    """The pages of a query did not hold each of its rows once: the table's key is not unique."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowsRequest:
+    """What a caller asks for."""
+
+    dataset: DatasetName
+    version: int = 0
+    columns: tuple[str, ...] = ()
+    filter: str = ""
+    order_by: str = ""
+    page_size: int = 0
+    page_token: str = ""
+    form: Format = Format.JSON
+    purpose: str = ""
+    reader: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What is known before the first row."""
+
+    content_type: str
+    version: int
+    agreement: str
+    delivery: str
+    file_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trailer:
+    """What is known after the last row."""
+
+    rows: int
+    content_sha256: str
+    body_sha256: str
+
+
+Part = Header | bytes | Trailer
+
+
+class Reading:
+    """The use case `ReadRows`."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._key: bytes | None = None
+
+    async def read(self, request: RowsRequest) -> AsyncGenerator[Part, None]:
+        """Header, chunks of the body, trailer. Everything that can be refused is refused before the header.
+
+        Raises the errors of `reading_department` and `check_shared`, NotPermitted, BadPageToken, UnknownField,
+        FilterSyntax, BadOrder, PagingImpossible, PageOfStream, and those of the lake and of security.
+        """
+        ground = await self._ground(request)
+        query, start = await self._query(request, ground)
+        agreement = ground.agreement
+        right = ReadRight(
+            dataset=request.dataset,
+            version=query.version,
+            columns=query.needed,
+            purpose="own" if agreement is None else "share",
+            agreement="" if agreement is None else agreement.name,
+            reader=ground.reader,
+        )
+        async with Lease(self._world, right) as lease:
+            query = query.narrowed(lease.grant.columns)
+            answer = _Answer(self._world, ground, query, lease)
+            if request.form is Format.JSON:
+                key = await self._page_key()
+                parts = answer.page(start, request.page_size or DEFAULT_PAGE, key)
+            else:
+                parts = answer.stream(request.form)
+            async with aclosing(parts):
+                async for part in parts:
+                    yield part
+
+    async def _ground(self, request: RowsRequest) -> Ground:
+        caller = context.caller()
+        dataset = await self._world.catalogue.dataset(request.dataset)
+        reader = reading_department(request.dataset, caller.departments, request.reader)
+        own = reader == request.dataset.department
+        if not own:
+            check_shared(dataset)
+        resource = Resource.of_dataset(
+            str(dataset.name), city_level=dataset.city_level, sharing_class=dataset.sharing_class
+        )
+        # Security decides once more, when it signs. Here first, so that nobody makes an agreement by rule who
+        # could not read under it.
+        facts = {"purpose": "own" if own else "share", "agreement": not own, "reader": str(reader)}
+        self._world.policy.authorize("rows.read", resource, facts)
+        agreement = (
+            None if own else await agreement_by_rule(self._world, request.dataset, reader, caller.name)
+        )
+        return Ground(reader, caller.name, agreement, request.purpose)
+
+    async def _query(self, request: RowsRequest, ground: Ground) -> tuple[Query, Mark | None]:
+        """The query on its version, and where its page starts."""
+        if request.page_token and request.form is not Format.JSON:
+            raise PageOfStream(
+                f"page_token: {request.form} has no pages, it sends everything",
+                remedy="leave page_token empty, or ask for format JSON",
+                facts={"field": "page_token"},
+            )
+        name = str(request.dataset)
+        version, schema = await asyncio.to_thread(scans.resolve, self._world.lake, name, request.version)
+        query = self._of(request, version, schema)
+        if not request.page_token:
+            return query, None
+        # The reader is part of it: under another department's agreement it is another query.
+        start = unseal(request.page_token, await self._page_key(), binding(query, ground.reader))
+        if request.version not in (0, start.version):
+            raise bad_token()
+        if start.version != version:
+            version, schema = await asyncio.to_thread(scans.resolve, self._world.lake, name, start.version)
+            query = self._of(request, version, schema)
+        return query, start
+
+    @staticmethod
+    def _of(request: RowsRequest, version: int, schema: TableSchema) -> Query:
+        return Query.of(
+            request.dataset,
+            version,
+            schema,
+            columns=request.columns,
+            filter=request.filter,
+            order_by=request.order_by,
+        )
+
+    async def _page_key(self) -> bytes:
+        if self._key is None:
+            async with self._world.database.transaction(Scope.everything()) as connection:
+                self._key = await page_key(connection)
+        return self._key
+
+
+class _Answer:
+    """One answer under one grant."""
+
+    def __init__(self, world: World, ground: Ground, query: Query, lease: Lease) -> None:
+        self._world = world
+        self._ground = ground
+        self._query = query
+        self._lease = lease
+
+    async def stream(self, form: Format) -> AsyncGenerator[Part, None]:
+        """The whole query."""
+        query, sent = self._query, scans.Sent()
+        pieces = self._lease.read(lambda: scans.stream(self._lease.open, query, form, sent))
+        async with aclosing(pieces):
+            await anext(pieces)  # opened: what could be refused has been
+            handover = await Handover.begin(self._world, self._ground, query, None)
+            yield self._header(form, handover)
+            loop = asyncio.get_running_loop()
+            complete, noted = False, loop.time()
+            try:
+                async for piece in pieces:
+                    for chunk in _chunks(piece):
+                        yield chunk
+                    if loop.time() - noted > _NOTE_SECONDS:
+                        await handover.note(sent.rows)
+                        noted = loop.time()
+                content = sent.content or await self._content()
+                _check(content, sent.rows)
+                await handover.complete(sent.rows, content.sha256)
+                complete = True
+            finally:
+                if not complete:
+                    await handover.note(sent.rows)
+        yield Trailer(sent.rows, content.sha256, sent.body.hexdigest())
+
+    async def page(self, start: Mark | None, size: int, key: bytes) -> AsyncGenerator[Part, None]:
+        """One page of the query."""
+        query = self._query
+        after = start.position if start is not None else None
+        pieces = self._lease.read(lambda: scans.page(self._lease.open, query, after, size + 1))
+        async with aclosing(pieces):
+            batches = [batch async for batch in pieces]
+        found = scans.PageRows.of(batches, query, size)
+        rows = found.table.num_rows
+        if found.more:
+            query.check_pageable()
+        handover = await Handover.begin(self._world, self._ground, query, start)
+        before = start.before if start is not None else 0
+        token = ""
+        if found.more:
+            next_start = Mark(query.version, before + rows, found.position(query), handover.id)
+            token = seal(next_start, key, binding(query, self._ground.reader))
+        body = await asyncio.to_thread(found.body, query, token)
+        yield self._header(Format.JSON, handover)
+        noted = False
+        content_sha256 = ""
+        try:
+            for chunk in _chunks(body):
+                yield chunk
+            if not found.more:
+                content_sha256 = await self._content_of_last(found, start, handover)
+                await handover.complete(rows, content_sha256)
+                noted = True
+        finally:
+            if not noted:
+                await handover.note(rows)
+        yield Trailer(rows, content_sha256, await asyncio.to_thread(_sha256, body))
+
+    async def _content_of_last(self, found: scans.PageRows, start: Mark | None, handover: Handover) -> str:
+        """The content hash of the whole query, whose last page this is."""
+        if handover.delivery is not None and handover.delivery.content_sha256:
+            return handover.delivery.content_sha256  # the last page was asked for before
+        if start is None and self._query.is_canonical:
+            return (await asyncio.to_thread(found.content, self._query)).sha256
+        content = await self._content()
+        _check(content, (start.before if start is not None else 0) + found.table.num_rows)
+        return content.sha256
+
+    async def _content(self) -> ContentHash:
+        """By a scan of its own, in canonical order."""
+        sent = scans.Sent()
+        batches = self._lease.read(lambda: scans.hashing(self._lease.open, self._query, sent))
+        async with aclosing(batches):
+            async for _ in batches:
+                pass
+        assert sent.content is not None, "the scan came to its end"
+        return sent.content
+
+    def _header(self, form: Format, handover: Handover) -> Header:
+        agreement, delivery, query = self._ground.agreement, handover.delivery, self._query
+        return Header(
+            content_type=MEDIA_TYPES[form],
+            version=query.version,
+            agreement=agreement.name if agreement is not None else "",
+            delivery=delivery.name if delivery is not None else "",
+            file_name=f"{query.dataset.dataset}-v{query.version}.{form}",
+        )
+
+
+def _chunks(piece: bytes) -> list[bytes]:
+    return [piece[at : at + CHUNK_BYTES] for at in range(0, len(piece), CHUNK_BYTES)]
+
+
+def _sha256(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()
+
+
+def _check(content: ContentHash, sent: int) -> None:
+    if content.rows != sent:
+        raise PagesDisagree(
+            f"{sent} rows were sent of a query that has {content.rows}",
+            remedy="read the dataset as CSV or JSONL; tell its owner that its key is not unique",
+        )
