@@ -51,7 +51,8 @@ def desk(suite: Suite, tmp_path_factory: pytest.TempPathFactory) -> Desk:
 def test_the_file_says_what_it_is(desk: Desk) -> None:
     contract = desk.proposal["contract"]
     types = {field["name"]: field["type"] for field in contract["fields"]}
-    assert types["pm2_5"] == "FIELD_TYPE_NUMBER"
+    assert types["pm2_5"] == "FIELD_TYPE_INTEGER"
+    assert types["temp"] == "FIELD_TYPE_NUMBER"
     assert types["time"] == "FIELD_TYPE_TIMESTAMP"
     assert tuple(contract["key"]) == air_quality.KEY
     assert all(field["reasons"] for field in desk.proposal["fields"])

@@ -111,9 +111,9 @@ def _register(suite: Suite, dataset: str) -> None:
         "sharing": {"class": "SHARING_CLASS_UNCONDITIONAL"},
         "contract": contract,
     }
-    _api(suite).post(
-        "/departments/ecology/datasets", params={"datasetId": dataset}, json=body
-    ).raise_for_status()
+    with _api(suite) as http:
+        answer = http.post("/departments/ecology/datasets", params={"datasetId": dataset}, json=body)
+    answer.raise_for_status()
 
 
 def _load(suite: Suite, dataset: str, file: Path) -> None:
@@ -158,16 +158,19 @@ def _api(suite: Suite, person: str = "ecology-officer") -> httpx.Client:
     return httpx.Client(base_url=suite.api, headers=headers, trust_env=False, timeout=60)
 
 
+def _get(suite: Suite, path: str, **query: str | int) -> httpx.Response:
+    with _api(suite) as http:
+        return http.get(f"/departments/ecology/datasets/{path}", params=query).raise_for_status()
+
+
 def _rows(suite: Suite, dataset: str) -> str:
-    path = f"/departments/ecology/datasets/{dataset}/rows"
-    text = _api(suite).get(path, params={"format": "csv"}).raise_for_status().text
+    text = _get(suite, f"{dataset}/rows", format="csv").text
     assert text.count("\n") > 1500
     return text
 
 
 def _quarantine(suite: Suite, dataset: str) -> list[tuple[Any, ...]]:
-    path = f"/departments/ecology/datasets/{dataset}/quarantine"
-    rows = _api(suite).get(path, params={"pageSize": 1000}).raise_for_status().json()["rows"]
+    rows = _get(suite, f"{dataset}/quarantine", pageSize=1000).json()["rows"]
     assert len(rows) == 20 + 150
     return sorted(
         (row["fileName"], int(row["line"]), row.get("field", ""), row["reason"], row["originalText"])
@@ -176,7 +179,7 @@ def _quarantine(suite: Suite, dataset: str) -> list[tuple[Any, ...]]:
 
 
 def _versions(suite: Suite, dataset: str) -> list[tuple[Any, ...]]:
-    found = _api(suite).get(f"/departments/ecology/datasets/{dataset}/versions").raise_for_status().json()
+    found = _get(suite, f"{dataset}/versions").json()
     return [
         (v["version"], v["rows"], v["rowsAdded"], v.get("rowsRefused", "0"), v["score"], v["light"])
         for v in found["versions"]
@@ -184,25 +187,22 @@ def _versions(suite: Suite, dataset: str) -> list[tuple[Any, ...]]:
 
 
 def _assessed(suite: Suite, dataset: str) -> int:
-    found = _api(suite).get(f"/departments/ecology/datasets/{dataset}/assessments").raise_for_status().json()
+    found = _get(suite, f"{dataset}/assessments").json()
     return len(found.get("assessments", []))
 
 
 def _ledger(suite: Suite, dataset: str) -> list[tuple[str, str]]:
     """Type and what does not differ by name: each load and each assessment once."""
-    http = _api(suite, "bureau-auditor")
     entries: list[dict[str, Any]] = []
     token = ""
-    while True:
-        page = (
-            http.get("/ledger/entries", params={"pageSize": 1000, "pageToken": token})
-            .raise_for_status()
-            .json()
-        )
-        entries += page.get("entries", [])
-        token = page.get("nextPageToken", "")
-        if not token:
-            break
+    with _api(suite, "bureau-auditor") as http:
+        while token or not entries:
+            asked = {"pageSize": 1000, "pageToken": token}
+            page = http.get("/ledger/entries", params=asked).raise_for_status().json()
+            entries += page["entries"]
+            token = page.get("nextPageToken", "")
+            if not token:
+                break
     mine = f"departments/ecology/datasets/{dataset}"
     told = []
     for entry in entries:
