@@ -1,0 +1,93 @@
+"""The main job on real input: eight stations, four years of hours, read back and opened; every number is the file's."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from pathlib import Path
+
+import air_quality
+import pytest
+from story import Suite, until
+
+FILES = sorted(air_quality.REAL.glob("*.csv"))
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.skipif(not FILES, reason=f"the shared test data are not there: {air_quality.REAL}"),
+]
+
+OFFICER = "ecology-officer"
+DATASET = "ecology/air-stations"
+NAME = "departments/ecology/datasets/air-stations"
+ROWS = 280_512
+NUMBERS = ("PM2.5", "PM10", "SO2", "NO2", "CO", "O3", "TEMP", "PRES", "DEWP", "RAIN", "WSPM")
+
+
+@pytest.fixture(scope="module")
+def loaded(suite: Suite, tmp_path_factory: pytest.TempPathFactory) -> Suite:
+    folder = tmp_path_factory.mktemp("real")
+    suite.log_in(OFFICER)
+    contract = folder / "air.yaml"
+    suite.plaza("dataset", "infer", str(FILES[0]), "--output", str(contract), person=OFFICER)
+    contract.write_text(air_quality.with_rules(contract.read_text("utf-8")), "utf-8")
+    suite.plaza(
+        "dataset", "register", DATASET, "--contract", str(contract), "--grade", "public",
+        "--sharing-class", "unconditional", "--title", "北京市八站空气质量小时值",
+        "--title-en", "Hourly air quality of eight Beijing stations", "--licence", "CC-BY-4.0", "--open",
+        person=OFFICER,
+    )  # fmt: skip
+    done = suite.plaza("ingest", DATASET, *map(str, FILES), "--wait", person=OFFICER)
+    assert [one["version"] for one in done] == list(range(1, len(FILES) + 1))
+    assert not any(one["run"]["progress"].get("rowsRefused", "0") != "0" for one in done)
+    return suite
+
+
+def test_every_row_of_every_file_is_in_one_table(loaded: Suite) -> None:
+    newest = loaded.plaza("dataset", "versions", DATASET, person=OFFICER)[0]
+    assert (newest["version"], newest["rows"]) == (8, str(ROWS))
+    again = loaded.plaza("ingest", DATASET, *map(str, FILES), "--wait", person=OFFICER)
+    assert all(one["alreadyIngested"] for one in again)
+
+
+@pytest.mark.parametrize("source", FILES, ids=lambda path: path.stem)
+def test_a_stations_year_reads_back_number_by_number(loaded: Suite, source: Path) -> None:
+    since, until_ = "2014-01-01T00:00:00+08:00", "2015-01-01T00:00:00+08:00"
+    words = f'station = "{source.stem}" AND time >= "{since}" AND time < "{until_}"'
+    answer = loaded.get(f"/{NAME}/rows", OFFICER, filter=words, format="csv", orderBy="time")
+    assert answer.status_code == 200, answer.text
+    read = list(csv.DictReader(io.StringIO(answer.text)))
+    with source.open(newline="", encoding="utf-8") as file:
+        written = [row for row in csv.DictReader(file) if row["year"] == "2014"]
+    assert len(read) == len(written) == 8760
+    for there, here in zip(read, written, strict=True):
+        assert (there["station"], there["wd"]) == (here["station"], "" if here["wd"] == "NA" else here["wd"])
+        for heading in NUMBERS:
+            name = heading.lower().replace(".", "_")
+            if here[heading] in ("NA", " "):
+                assert there[name] == ""
+            else:
+                assert math.isclose(float(there[name]), float(here[heading]), rel_tol=0, abs_tol=0)
+
+
+def test_the_share_of_gaps_is_counted_right(loaded: Suite) -> None:
+    path = f"/{NAME}/versions/8/assessment"
+    until(lambda: loaded.get(path, OFFICER).status_code == 200, "the newest version is assessed")
+    rules = {result["rule"]["id"]: result for result in loaded.get(path, OFFICER).json()["rules"]}
+    missing = 0
+    for source in FILES:
+        with source.open(newline="", encoding="utf-8") as file:
+            missing += sum(row["PM2.5"] == "NA" for row in csv.DictReader(file))
+    assert int(rules["pm2_5-null-share"]["failed"]) == missing
+    assert int(rules["hour-once"]["passed"]) == ROWS
+
+
+def test_the_release_holds_all_of_it_and_is_proven(loaded: Suite, tmp_path: Path) -> None:
+    release = loaded.plaza("release", "publish", DATASET, "--wait", person=OFFICER)
+    assert (release["state"], release["rows"]) == ("RELEASE_STATE_PUBLISHED", str(ROWS))
+    loaded.plaza("release", "download", DATASET, "--output", str(tmp_path))
+    file = tmp_path / "air-stations-r1.csv"
+    with file.open(newline="", encoding="utf-8") as stream:
+        assert sum(1 for _ in csv.DictReader(stream)) == ROWS
+    proven = loaded.plaza("verify", str(file), person=OFFICER)
+    assert proven
