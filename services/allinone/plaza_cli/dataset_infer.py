@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -85,7 +86,7 @@ def _show(out: Output, contract: dict[str, Any], proposal: dict[str, Any]) -> No
                 word(one.get("type"), "FIELD_TYPE"),
                 bool(one.get("required")),
                 one.get("name") in key,
-                ", ".join(one.get("missingValues") or []),
+                _tokens(one.get("missingValues")),
                 "; ".join(reasons.get(one.get("name")) or []),
             )
             for one in contract.get("fields") or []
@@ -100,7 +101,7 @@ def _show(out: Output, contract: dict[str, Any], proposal: dict[str, Any]) -> No
             ("ragged rows", f"{ragged:,} (they would be refused)" if ragged else None),
             ("key", ", ".join(key) or "none"),
             ("because", proposal.get("keyReason")),
-            ("missing everywhere", ", ".join(everywhere)),
+            ("missing everywhere", _tokens(everywhere)),
             *(("steps", count(len(steps), "step")) for steps in [contract.get("steps")] if steps),
         ]
     )
@@ -115,3 +116,8 @@ def _next(department: str, file: Path, output: Path | None) -> str:
         f"The contract is in {output}. Read and correct it, then: plaza dataset register {department}/{dataset} "
         f"--contract {output} --grade GRADE --sharing-class CLASS"
     )
+
+
+def _tokens(tokens: list[str] | None) -> str:
+    """Quoted: a blank is a token too."""
+    return ", ".join(json.dumps(token, ensure_ascii=False) for token in tokens or [])

@@ -83,9 +83,19 @@ def service(suite: Suite, which: Service, database_url: str) -> dict[str, str]:
     return _common(suite) | own | suite.extra
 
 
+_CITY = {
+    "PLAZA_CITY": "云汀市",
+    "PLAZA_CITY_EN": "Yunting",
+    "PLAZA_PORTAL_OWNER": "云汀市数据局",
+    "PLAZA_PORTAL_OWNER_EN": "Yunting Data Bureau",
+}
+
+
 def gateway(suite: Suite) -> dict[str, str]:
-    """Of the gateway: where the others are."""
-    return _common(suite) | {"PLAZA_PORT": str(suite.port)} | suite.extra
+    """Of the gateway: where the others are, and what the portal says about its city (the demo city's, unless
+    the caller's environment says it)."""
+    city = {name: suite.outside.get(name, known) for name, known in _CITY.items()}
+    return _common(suite) | city | {"PLAZA_PORT": str(suite.port)} | suite.extra
 
 
 def worker(suite: Suite, department: str) -> dict[str, str] | None:

@@ -194,7 +194,8 @@ class Ingestion:
         async with self.world.database.transaction(Scope.everything()) as connection:
             found = await connection.execute(
                 text(
-                    "SELECT id, args, lock FROM procrastinate_jobs WHERE task_name = 'commit-load'"
+                    "SELECT id, args - 'traceparent' AS args, lock FROM procrastinate_jobs"
+                    " WHERE task_name = 'commit-load'"
                     " AND args->>'department' = :department ORDER BY id"
                 ),
                 {"department": self.department},

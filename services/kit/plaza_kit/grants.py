@@ -14,14 +14,8 @@ from typing import Any, Final
 
 from plaza_kit.errors import PermissionDenied
 from plaza_kit.identity import Principal, PrincipalKind
-from plaza_kit.signing import (
-    BadStatement,
-    KeyFinder,
-    SigningKey,
-    UnsignableStatement,
-    sign_statement,
-    verify_statement,
-)
+from plaza_kit.signing import KeyFinder, SigningKey
+from plaza_kit.statements import BadStatement, UnsignableStatement, sign_statement, verify_statement
 
 READ_GRANT_TYP: Final = "plaza-read-grant+jwt"
 RUN_GRANT_TYP: Final = "plaza-run-grant+jwt"

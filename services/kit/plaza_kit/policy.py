@@ -22,7 +22,8 @@ from plaza_kit.errors import PermissionDenied, PlazaError, Unavailable
 from plaza_kit.identity import Principal, ServiceTokens
 from plaza_kit.rpc import context as rpc_context
 from plaza_kit.rpc.client import Peers, as_service
-from plaza_kit.signing import KeyRing, verify_statement
+from plaza_kit.signing import KeyRing
+from plaza_kit.statements import verify_statement
 
 _log = telemetry.log("policy")
 

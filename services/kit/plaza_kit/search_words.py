@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 _HAN = "\u3005-\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
 _RUN = re.compile(rf"([{_HAN}]+)|([^\W_{_HAN}]+)")
@@ -44,6 +45,30 @@ def query_tokens(query: str) -> list[str]:
 def phrases(query: str) -> list[str]:
     """The Chinese runs of three characters and more: their pairs may occur apart, so the text is looked at too."""
     return sorted({han for han, _ in _RUN.findall(normalise(query)) if len(han) > 2})
+
+
+@dataclass(frozen=True, slots=True)
+class SearchEntry:
+    """What one thing is found by."""
+
+    title: str
+    title_en: str
+    title_tokens: list[str]
+    tokens: list[str]
+    text: str
+    """All texts, apart by a line break, so that no phrase is found across two of them."""
+
+
+def entry(title: str, title_en: str, texts: Iterable[str]) -> SearchEntry:
+    """The entry of a thing with two titles and other texts."""
+    every = [title, title_en, *texts]
+    return SearchEntry(
+        title=normalise(title),
+        title_en=normalise(title_en),
+        title_tokens=index_tokens((title, title_en)),
+        tokens=index_tokens(every),
+        text="\n".join(normalise(text) for text in every),
+    )
 
 
 def _pairs(run: str) -> list[str]:

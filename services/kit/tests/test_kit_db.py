@@ -7,7 +7,9 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from opentelemetry import context as otel_context
 from plaza.common.v1 import events_pb2
+from plaza_kit import telemetry
 from plaza_kit.db import Database, Scope
 from plaza_kit.db.engine import psycopg_url
 from plaza_kit.db.jobs import Jobs, create_tables, defer_in
@@ -99,11 +101,11 @@ async def test_an_event_lives_and_dies_with_its_transaction(database: Database) 
 
 
 async def test_a_job_runs_if_and_only_if_its_transaction_commits(address: str, database: Database) -> None:
-    seen: list[int] = []
+    seen: list[tuple[int, str]] = []
     enough = asyncio.Event()
 
     async def work(number: int) -> None:
-        seen.append(number)
+        seen.append((number, telemetry.current_trace_id()))
         enough.set()
 
     jobs = Jobs(address, "tenant")
@@ -112,11 +114,14 @@ async def test_a_job_runs_if_and_only_if_its_transaction_commits(address: str, d
         async with database.transaction(Scope.everything()) as connection:
             await defer_in(connection, "work", {"number": 1})
             raise RuntimeError("undone")
+    cause = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
+    token = otel_context.attach(telemetry.extract(cause))
     async with database.transaction(Scope.everything()) as connection:
         await defer_in(connection, "work", {"number": 2})
+    otel_context.detach(token)
     running = asyncio.create_task(jobs.run())
     await asyncio.wait_for(enough.wait(), 20)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    assert seen == [2]
+    assert seen == [(2, "0af7651916cd43dd8448eb211c80319c")]

@@ -20,7 +20,8 @@ from plaza_kit.grants import (
     sign_read_grant,
     sign_run_grant,
 )
-from plaza_kit.signing import KeyRing, SigningKey, sign_statement, verify_statement
+from plaza_kit.signing import KeyRing, SigningKey
+from plaza_kit.statements import sign_statement, verify_statement
 
 NOW = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
 KEY = SigningKey.from_seed("plaza.example/grants", bytes(range(32)))

@@ -19,20 +19,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from plaza_kit.signing import (
     BadKey,
-    BadStatement,
     KeyFileExists,
     KeyFileMissing,
     KeyId,
     KeyRing,
     SigningKey,
     UnsafeKeyFile,
-    UnsignableStatement,
     VerifyingKey,
     decode_base64,
     encode_base64,
-    sign_statement,
-    verify_statement,
 )
+from plaza_kit.statements import BadStatement, UnsignableStatement, sign_statement, verify_statement
 
 NOW = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
 SECOND = int(NOW.timestamp())

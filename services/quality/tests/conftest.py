@@ -133,7 +133,7 @@ class Quality:
     async def jobs(self) -> list[dict[str, Any]]:
         """Arguments of the waiting jobs of this dataset, with their lock."""
         found = await self._select(
-            "SELECT args || jsonb_build_object('lock', lock) AS found FROM procrastinate_jobs"
+            "SELECT args - 'traceparent' || jsonb_build_object('lock', lock) AS found FROM procrastinate_jobs"
             " WHERE args ->> 'dataset' = :name ORDER BY id"
         )
         return [dict(row.found) for row in found]

@@ -23,7 +23,8 @@ from plaza_kit.grants import GrantVerifier
 from plaza_kit.identity import Principal, PrincipalKind
 from plaza_kit.policy import BUNDLE_TYPE, NotPermitted, PersonRemoved
 from plaza_kit.rpc.context import set_caller
-from plaza_kit.signing import KeyRing, SigningKey, verify_statement
+from plaza_kit.signing import KeyRing, SigningKey
+from plaza_kit.statements import verify_statement
 from plaza_kit.tlog import merkle
 from plaza_kit.tlog.checkpoint import open_checkpoint
 from plaza_security.domain.grants import ReadRequest, RunElsewhere, RunGrantMisused, TableNeedsPurpose
@@ -76,7 +77,7 @@ class Room:
 
 @pytest.fixture
 async def room(postgres: Postgres) -> AsyncIterator[Room]:
-    url = postgres.database("security")
+    url = postgres.role("security")
     await asyncio.to_thread(migrate, url, "security", "plaza_security")
     database = Database(url, "security")
     yield Room(database)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 import orjson
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -12,7 +11,7 @@ from google.protobuf.json_format import MessageToDict
 from plaza.catalogue.v1 import catalogue_pb2 as pb
 from plaza.common.v1 import contract_pb2, grades_pb2
 from plaza_kit.errors import FieldViolation, InvalidArgument
-from plaza_kit.search_words import index_tokens, normalise
+from plaza_kit.search_words import SearchEntry, entry
 
 from plaza_catalogue.domain.contract_checks import check_contract
 
@@ -150,39 +149,9 @@ def contract_sha256(contract: contract_pb2.Contract) -> str:
     return hashlib.sha256(orjson.dumps(data, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
-def city_level_word(level: grades_pb2.CityLevel.ValueType) -> str:
-    """`CITY_LEVEL_PUBLIC` → `public`."""
-    return grades_pb2.CityLevel.Name(level).removeprefix("CITY_LEVEL_").lower()
-
-
-def sharing_class_word(sharing: grades_pb2.SharingClass.ValueType) -> str:
-    """`SHARING_CLASS_NOT_SHARED` → `not_shared`."""
-    return grades_pb2.SharingClass.Name(sharing).removeprefix("SHARING_CLASS_").lower()
-
-
-@dataclass(frozen=True, slots=True)
-class SearchEntry:
-    """What one dataset is found by."""
-
-    title: str
-    title_en: str
-    title_tokens: list[str]
-    tokens: list[str]
-    text: str
-
-
 def search_entry(dataset: pb.Dataset) -> SearchEntry:
     """Titles, description, category, code, provider, keywords, and the names and titles of the fields."""
-    titles = (dataset.display_name, dataset.display_name_en)
-    texts = [*titles, *_texts(dataset)]
-    return SearchEntry(
-        title=normalise(dataset.display_name),
-        title_en=normalise(dataset.display_name_en),
-        title_tokens=index_tokens(titles),
-        tokens=index_tokens(texts),
-        # Texts are kept apart by a line break, so that no phrase is found across two of them.
-        text="\n".join(normalise(text) for text in texts),
-    )
+    return entry(dataset.display_name, dataset.display_name_en, _texts(dataset))
 
 
 def _texts(dataset: pb.Dataset) -> Iterable[str]:

@@ -10,15 +10,14 @@ import orjson
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from plaza.catalogue.v1 import catalogue_pb2 as pb
+from plaza_kit.grade_words import city_level_word, sharing_class_word
 from plaza_kit.names import DatasetName
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from plaza_catalogue.domain.datasets import (
-    city_level_word,
     contract_sha256,
     directory_part,
-    sharing_class_word,
 )
 from plaza_catalogue.storage import rows
 

@@ -9,6 +9,7 @@ from plaza_kit.db import Scope
 from plaza_kit.db.outbox import NewEvent
 from plaza_kit.db.requests import is_first
 from plaza_kit.errors import AlreadyExists
+from plaza_kit.grade_words import city_level_word, sharing_class_word
 from plaza_kit.identity import Principal
 from plaza_kit.names import DatasetId, DatasetName, check_id, parse_department
 from plaza_kit.policy import Resource
@@ -157,8 +158,8 @@ async def _found(connection: AsyncConnection, name: DatasetName) -> pb.Dataset:
 def _resource(dataset: pb.Dataset) -> Resource:
     return Resource.of_dataset(
         dataset.name,
-        city_level=rules.city_level_word(dataset.city_level),
-        sharing_class=rules.sharing_class_word(getattr(dataset.sharing, "class")),
+        city_level=city_level_word(dataset.city_level),
+        sharing_class=sharing_class_word(getattr(dataset.sharing, "class")),
     )
 
 

@@ -115,7 +115,7 @@ def dataset_view(
         preview=_preview(found) if current else (),
         quality=_quality(found, shown, current),
         licence=_licence(shown.licence),
-        grade=None,
+        grade=_word(grades_pb2.CityLevel, found.city_level, "CITY_LEVEL_", None),
         sharing_class=_word(grades_pb2.SharingClass, found.sharing_class, "SHARING_CLASS_", None),
         update_cycle=_cycle(found.update_cycle),
         ledger=LedgerView(shown.ledger_index) if shown.HasField("ledger_index") else None,

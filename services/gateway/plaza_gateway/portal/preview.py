@@ -13,6 +13,8 @@ from plaza_gateway.portal.views import FieldView
 
 LONGEST_CELL = 160
 """Characters of a text that are shown; the file has all of them."""
+SHORT_CELL = 24
+"""Characters up to which a column of texts is not wrapped."""
 
 _NUMERIC = ("integer", "number")
 _MOST_DECIMALS = 9
@@ -43,17 +45,19 @@ def preview(fields: Sequence[FieldView], rows: Sequence[Sequence[str | None]]) -
     Decimals of a number column are padded to its longest, never cut, without thousands separators: a year
     stays 2013. Timestamps are shown in the pages' zone. What is not of the field's type stays as it is.
     """
-    columns = tuple(_column(field) for field in fields)
     written = [_written(field, [row[i] for row in rows]) for i, field in enumerate(fields)]
+    columns = tuple(_column(field, cells) for field, cells in zip(fields, written, strict=True))
     return Preview(columns, tuple(zip(*written, strict=True)) if rows else ())
 
 
-def _column(field: FieldView) -> Column:
+def _column(field: FieldView, cells: Sequence[str | None]) -> Column:
     if field.type in _NUMERIC:
         return Column(field, "n", field.unit)
     if field.type == "timestamp":
         return Column(field, "t", field.unit or formats.ZONE_LABEL)
-    return Column(field, "t" if field.type == "date" else "", field.unit)
+    # One long text among short ones would make every row tall; a column of short ones stays on its line.
+    short = max((len(cell) for cell in cells if cell is not None), default=0) <= SHORT_CELL
+    return Column(field, "t" if short else "", field.unit)
 
 
 def _written(field: FieldView, cells: Sequence[str | None]) -> list[str | None]:

@@ -23,6 +23,9 @@ _log = telemetry.log("jobs")
 TAKEOVER_SECONDS = 8.0
 """A process silent for this long is dead; its jobs are taken over."""
 
+_TRACE = "traceparent"
+"""Argument beside a job's own: the trace (W3C) in which it was put into the queue."""
+
 
 def create_tables(connection: Connection) -> None:
     """Create the job tables in a service's schema, for its first migration."""
@@ -66,12 +69,21 @@ class Jobs:
         self._tasks: dict[str, Any] = {}
 
     def register(self, name: str, run: Callable[..., Awaitable[None]], *, max_attempts: int = 20) -> None:
-        """Name a coroutine function as a job; failures are retried with growing pauses (1 to 60 s)."""
-        self._tasks[name] = self._app.task(name=name, retry=_Patient(max_attempts))(run)
+        """Name a coroutine function as a job; failures are retried with growing pauses (1 to 60 s).
+
+        It runs in the trace of whoever put it into the queue.
+        """
+
+        async def traced(**arguments: Any) -> None:
+            carrier = {"traceparent": arguments.pop(_TRACE, "")}
+            with telemetry.tracer().start_as_current_span(f"job {name}", telemetry.extract(carrier)):
+                await run(**arguments)
+
+        self._tasks[name] = self._app.task(name=name, retry=_Patient(max_attempts))(traced)
 
     async def defer(self, name: str, arguments: Mapping[str, Any], *, lock: str | None = None) -> None:
         """Put a job into the queue. Jobs with the same lock run one after the other."""
-        await self._tasks[name].configure(lock=lock).defer_async(**arguments)
+        await self._tasks[name].configure(lock=lock).defer_async(**_with_trace(arguments))
 
     async def run(self) -> None:
         """Work for ever: run jobs, and take over those of dead workers."""
@@ -110,5 +122,9 @@ async def defer_in(
             "INSERT INTO procrastinate_jobs (queue_name, task_name, priority, lock, args, status, attempts)"
             " VALUES ('default', :name, 0, :lock, CAST(:args AS jsonb), 'todo', 0)"
         ),
-        {"name": name, "lock": lock, "args": orjson.dumps(dict(arguments)).decode()},
+        {"name": name, "lock": lock, "args": orjson.dumps(_with_trace(arguments)).decode()},
     )
+
+
+def _with_trace(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    return {**arguments, _TRACE: telemetry.inject().get("traceparent", "")}

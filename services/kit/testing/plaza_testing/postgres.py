@@ -23,20 +23,14 @@ class Postgres:
     """The superuser's address; row-level security does not hold a superuser."""
 
     def role(self, name: str) -> str:
-        """Makes a login role and the schema of its own with the same name; answers the role's address."""
-        with psycopg.connect(self.admin_url, autocommit=True) as connection:
-            _make_role(connection, name)
-            _make_schema(connection, name)
-        return self.url(name)
-
-    def database(self, role: str) -> str:
-        """The same in a new database, for a test that wants nobody else's rows; the role may exist already."""
+        """A login role with the schema of its own (same name) in a new database; answers the role's address."""
         url = self.url("postgres", database=self._new_database())
         with psycopg.connect(url, autocommit=True) as connection:
-            if connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]).fetchone() is None:
-                _make_role(connection, role)
-            _make_schema(connection, role)
-        return url.replace("://postgres@", f"://{quote(role)}@", 1)
+            role = sql.Identifier(name)
+            if connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [name]).fetchone() is None:
+                connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(role))
+            connection.execute(sql.SQL("CREATE SCHEMA {0} AUTHORIZATION {0}").format(role))
+        return url.replace("://postgres@", f"://{quote(name)}@", 1)
 
     def lake(self) -> str:
         """A new database with an empty schema `lake`; answers the catalog's address for `LakeSettings`."""
@@ -57,14 +51,6 @@ class Postgres:
         host, port = quote(str(info.get("host", "")), safe="/"), info.get("port", "")
         address = f"postgresql://{quote(role)}@/{database or info['dbname']}?host={host}"
         return f"{address}&port={port}" if port else address
-
-
-def _make_role(connection: psycopg.Connection, name: str) -> None:
-    connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(name)))
-
-
-def _make_schema(connection: psycopg.Connection, role: str) -> None:
-    connection.execute(sql.SQL("CREATE SCHEMA {0} AUTHORIZATION {0}").format(sql.Identifier(role)))
 
 
 @pytest.fixture(scope="session")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from plaza.catalogue.v1 import catalogue_pb2
 from plaza.opendata.v1 import opendata_pb2 as pb
 from plaza.quality.v1 import quality_pb2
-from plaza_kit.search_words import index_tokens, normalise
+from plaza_kit.search_words import SearchEntry, entry
 
 
 def snapshot_of(
@@ -29,6 +27,7 @@ def snapshot_of(
         code=dataset.code,
         update_cycle=catalogue_pb2.UpdateCycle.Name(dataset.update_cycle),
         sharing_class=getattr(dataset.sharing, "class"),
+        city_level=dataset.city_level,
         keywords=dataset.keywords,
         contract=dataset.contract,
     )
@@ -56,22 +55,9 @@ def _rule(result: quality_pb2.RuleResult) -> pb.RuleSummary:
     return summary
 
 
-@dataclass(frozen=True, slots=True)
-class SearchEntry:
-    """What an open dataset is found by."""
-
-    title: str
-    title_en: str
-    title_tokens: list[str]
-    tokens: list[str]
-    text: str
-
-
 def search_entry(shown: pb.OpenDataset) -> SearchEntry:
     """Titles, descriptions, category, code, department, keywords, and the names and titles of the fields."""
-    titles = (shown.display_name, shown.display_name_en)
     texts = [
-        *titles,
         shown.description,
         shown.description_en,
         shown.category,
@@ -82,11 +68,4 @@ def search_entry(shown: pb.OpenDataset) -> SearchEntry:
     ]
     for field in shown.contract.fields:
         texts += [field.name, field.title, field.description]
-    return SearchEntry(
-        title=normalise(shown.display_name),
-        title_en=normalise(shown.display_name_en),
-        title_tokens=index_tokens(titles),
-        tokens=index_tokens(texts),
-        # Texts are kept apart by a line break, so that no phrase is found across two of them.
-        text="\n".join(normalise(text) for text in texts),
-    )
+    return entry(shown.display_name, shown.display_name_en, texts)

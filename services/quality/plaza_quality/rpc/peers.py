@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from plaza.catalogue.v1 import catalogue_pb2, catalogue_pb2_grpc
-from plaza.common.v1 import grades_pb2
 from plaza.security.v1 import security_pb2, security_pb2_grpc
+from plaza_kit.grade_words import city_level_word, sharing_class_word
 from plaza_kit.identity import ServiceTokens
 from plaza_kit.names import DatasetName
 from plaza_kit.rpc.client import Peers, as_service
@@ -54,13 +54,7 @@ def registered(dataset: catalogue_pb2.Dataset) -> Registered:
         contract_version=dataset.contract_version,
         rules=tuple(dataset.contract.rules),
         grading=Grading(
-            city_level=_word(grades_pb2.CityLevel.Name(dataset.city_level), "CITY_LEVEL_"),
-            sharing_class=_word(grades_pb2.SharingClass.Name(sharing), "SHARING_CLASS_"),
+            city_level=city_level_word(dataset.city_level),
+            sharing_class=sharing_class_word(sharing),
         ),
     )
-
-
-def _word(name: str, prefix: str) -> str:
-    """`SHARING_CLASS_NOT_SHARED` → `not_shared`; what is unspecified is empty."""
-    word = name.removeprefix(prefix).lower()
-    return "" if word == "unspecified" else word

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from plaza_kit.policy import BUNDLE_TYPE, Resource
-from plaza_kit.signing import SigningKey, sign_statement
+from plaza_kit.signing import SigningKey
+from plaza_kit.statements import sign_statement
 
 from plaza_security.usecases.authority import Authority
 

@@ -6,9 +6,9 @@ from typing import Final
 
 import grpc
 from plaza.catalogue.v1 import catalogue_pb2, catalogue_pb2_grpc
-from plaza.common.v1 import grades_pb2
 from plaza.security.v1 import security_pb2, security_pb2_grpc
 from plaza_kit.errors import Unavailable
+from plaza_kit.grade_words import city_level_word, sharing_class_word
 from plaza_kit.names import DatasetName
 from plaza_kit.rpc.client import Peers, on_behalf
 
@@ -34,11 +34,10 @@ class CataloguePeer:
         stub = catalogue_pb2_grpc.CatalogueServiceStub(self._peers.channel("catalogue"))
         request = catalogue_pb2.GetDatasetRequest(name=str(name))
         found = await stub.GetDataset(request, metadata=on_behalf(), timeout=_TIMEOUT)
-        sharing_class = grades_pb2.SharingClass.Name(getattr(found.sharing, "class"))
         return Dataset(
             name,
-            city_level=_word(grades_pb2.CityLevel.Name(found.city_level), "CITY_LEVEL_"),
-            sharing_class=_word(sharing_class, "SHARING_CLASS_"),
+            city_level=city_level_word(found.city_level),
+            sharing_class=sharing_class_word(getattr(found.sharing, "class")),
         )
 
 
@@ -71,9 +70,3 @@ class SecurityPeer:
                 remedy="ask again in a few seconds",
             ) from error
         return str(answer.grant)
-
-
-def _word(name: str, prefix: str) -> str:
-    """`CITY_LEVEL_PUBLIC` → `public`; empty for the unspecified."""
-    word = name.removeprefix(prefix).lower()
-    return "" if word == "unspecified" else word
