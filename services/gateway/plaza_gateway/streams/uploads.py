@@ -12,6 +12,7 @@ from plaza.ingestion.v1 import ingestion_pb2
 from plaza_gateway.openapi.constraints import Schema
 from plaza_gateway.openapi.problems import problem
 from plaza_gateway.openapi.schemas import Schemas
+from plaza_gateway.streams.sending import AnsweredEarly, send
 from plaza_gateway.transcode.endpoints import HandWritten, Tools
 from plaza_gateway.transcode.exchange import Exchange
 from plaza_gateway.transcode.places import Places
@@ -75,14 +76,14 @@ async def _feed(call: Any, header: ingestion_pb2.UploadHeader, exchange: Exchang
     here, its answer tells why."""
     size = 0
     try:
-        await call.write(ingestion_pb2.UploadFileRequest(header=header).SerializeToString())
+        await send(call, ingestion_pb2.UploadFileRequest(header=header).SerializeToString())
         async for piece in exchange.pieces(CHUNK):
             size += len(piece)
-            await call.write(ingestion_pb2.UploadFileRequest(chunk=piece).SerializeToString())
+            await send(call, ingestion_pb2.UploadFileRequest(chunk=piece).SerializeToString())
         end = ingestion_pb2.UploadEnd(size_bytes=size)
-        await call.write(ingestion_pb2.UploadFileRequest(end=end).SerializeToString())
+        await send(call, ingestion_pb2.UploadFileRequest(end=end).SerializeToString())
         await call.done_writing()
-    except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+    except (AnsweredEarly, grpc.aio.AioRpcError, asyncio.InvalidStateError):
         return
 
 

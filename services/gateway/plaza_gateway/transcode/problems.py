@@ -15,12 +15,15 @@ from typing import Any, Literal
 import grpc
 import orjson
 from google.rpc import code_pb2, error_details_pb2, status_pb2
+from plaza_kit import telemetry
 from plaza_kit.errors import DOMAIN, PlazaError
 from plaza_kit.rpc.status import REMEDY, status_of, to_status
 
 CONTENT_TYPE = b"application/problem+json"
 CLIENT_CLOSED_REQUEST = 499
 """Not registered with IANA; what google.rpc.Code names for CANCELLED."""
+
+_log = telemetry.log("gateway")
 
 # google.rpc.Code says which HTTP status belongs to which code.
 _HTTP: dict[int, int] = {
@@ -107,8 +110,11 @@ class Problem(Exception):
 
     @classmethod
     def of_rpc(cls, error: grpc.aio.AioRpcError, locate: Locate | None = None) -> Problem:
-        """The problem of a failed call."""
-        return cls.of_status(status_of(error), locate)
+        """The problem of a failed call. What no service of ours has said is logged: the answer says so."""
+        status = status_of(error)
+        if not status.details:
+            _log.warning("a call failed on its way", code=error.code().name, details=error.details())
+        return cls.of_status(status, locate)
 
     @classmethod
     def of_status(cls, status: status_pb2.Status, locate: Locate | None = None) -> Problem:
