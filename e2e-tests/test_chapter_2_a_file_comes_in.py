@@ -133,3 +133,54 @@ def test_a_file_for_another_table_is_refused_whole(desk: Desk) -> None:
     assert done.returncode == 1
     assert "PM2.5" in done.stdout + done.stderr
     assert len(desk.plaza("dataset", "versions", DATASET)) == 3
+
+
+def test_refused_rows_are_repaired_in_a_spreadsheet_and_replayed(desk: Desk) -> None:
+    """Every one of the twenty gets the cells that it had before it was broken; then the table is complete."""
+    whole = air_quality.station_file(desk.folder, "Gucheng", 500)
+    broken = {one.line for one in air_quality.break_lines(whole, desk.folder / "broken-again.csv")}
+    with whole.open(newline="", encoding="utf-8") as source:
+        right = [*csv.reader(source)]
+    (batch,) = {
+        row["name"].rpartition("/")[2].rpartition("-")[0]
+        for row in desk.plaza("quarantine", "list", DATASET, "--limit", "1000")
+        if row["fileName"] == "broken.csv"
+    }
+    repair = desk.folder / "repair.csv"
+    desk.plaza("quarantine", "export", DATASET, "--repair", "--output", str(repair))
+    with repair.open(newline="", encoding="utf-8-sig") as stream:
+        heading, *rows = csv.reader(stream)
+    assert heading == ["plaza_row", "plaza_reason", "plaza_detail", "plaza_record", *right[0]]
+    rows = [row for row in rows if row[0].startswith(batch)]
+    assert len(rows) == len(broken) == 20
+    for row in rows:
+        row[4:] = right[int(row[0].rpartition("-")[2]) - 1]
+    with repair.open("w", newline="", encoding="utf-8-sig") as stream:
+        csv.writer(stream).writerows([heading, *rows])
+    before = desk.plaza("dataset", "versions", DATASET)
+    replayed = desk.plaza("quarantine", "replay", DATASET, str(repair), "--wait")
+    progress = replayed["run"]["progress"]
+    assert (progress["rowsAccepted"], progress["rowsRefused"]) == ("20", "0"), replayed
+    versions = desk.plaza("dataset", "versions", DATASET)
+    assert len(versions) == len(before) + 1
+    assert max(int(one["rows"]) for one in versions) == HOURS + 60 + 500
+    states = desk.plaza("quarantine", "list", DATASET, "--state", "replayed", "--limit", "1000")
+    assert {int(row["line"]) for row in states} == broken
+    assert desk.plaza("quarantine", "replay", DATASET, str(repair), "--wait")["alreadyIngested"]
+
+
+def test_a_row_that_nobody_will_repair_is_discarded(desk: Desk) -> None:
+    (held, *rest) = desk.plaza("quarantine", "list", DATASET, "--state", "held")
+    row = held["name"].replace("departments/", "").replace("datasets/", "").replace("quarantine/", "")
+    done = desk.plaza("quarantine", "discard", row, "--reason", "the hour is in the table already")
+    assert done["state"] == "QUARANTINE_STATE_DISCARDED"
+    assert len(desk.plaza("quarantine", "list", DATASET, "--state", "held")) == len(rest)
+
+
+def test_a_month_is_delivered_again_and_takes_the_place_of_the_first(desk: Desk) -> None:
+    again = air_quality.station_file(desk.folder, "Dongsi", 48, seed=9)
+    rows = max(int(one["rows"]) for one in desk.plaza("dataset", "versions", DATASET))
+    (loaded,) = desk.plaza("ingest", DATASET, str(again), "--mode", "upsert", "--wait")
+    assert loaded["run"]["rowsRemoved"] == loaded["run"]["progress"]["rowsAccepted"] == "48"
+    newest = max(desk.plaza("dataset", "versions", DATASET), key=lambda one: int(one["version"]))
+    assert int(newest["rows"]) == rows

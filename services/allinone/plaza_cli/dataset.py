@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from .dataset_history import diff, restore
 from .dataset_infer import infer
 from .dataset_register import register
 from .names import DatasetArgument, DatasetName, parse_department, short, word
@@ -18,6 +19,8 @@ dataset = typer.Typer(
 )
 dataset.command()(infer)
 dataset.command()(register)
+dataset.command()(diff)
+dataset.command()(restore)
 
 
 @dataset.command("list")

@@ -95,7 +95,8 @@ def gateway(suite: Suite) -> dict[str, str]:
     """Of the gateway: where the others are, and what the portal says about its city (the demo city's, unless
     the caller's environment says it)."""
     city = {name: suite.outside.get(name, known) for name, known in _CITY.items()}
-    return _common(suite) | city | {"PLAZA_PORT": str(suite.port)} | suite.extra
+    own = {"PLAZA_PORT": str(suite.port), "PLAZA_CONSOLE_KEY_FILE": str(suite.home.console_key)}
+    return _common(suite) | city | own | suite.extra
 
 
 def worker(suite: Suite, department: str) -> dict[str, str] | None:

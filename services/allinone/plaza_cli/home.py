@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import fcntl
 import json
 import os
@@ -96,6 +97,11 @@ class Home:
         return self.root / "keys" / "ledger.key"
 
     @property
+    def console_key(self) -> Path:
+        """Seals the sessions of the console."""
+        return self.root / "keys" / "console.key"
+
+    @property
     def lake(self) -> Path:
         """Files of all tables."""
         return self.root / "lake"
@@ -127,6 +133,8 @@ class Home:
             folder.chmod(0o700)
         security = SigningKey.load_or_create(self.security_key, "security.plaza.local")
         SigningKey.load_or_create(self.ledger_key, "ledger.plaza.local")
+        if not self.console_key.exists():
+            _write(self.console_key, base64.b64encode(secrets.token_bytes(32)).decode() + "\n")
         _write(self.trust_file, KeyRing([security.verifying_key]).to_json())
         return self._secrets()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +21,14 @@ _ALREADY = "ALREADY_"
 """How reasons of a batch that is in already begin, in refusals (with status 409) and on runs."""
 
 
+class Mode(StrEnum):
+    """What becomes of the rows that are in the table."""
+
+    APPEND = "append"
+    REPLACE = "replace"
+    UPSERT = "upsert"
+
+
 @dataclass(slots=True)
 class Loaded:
     """What became of one file."""
@@ -30,6 +39,8 @@ class Loaded:
     run: dict[str, Any] = field(default_factory=dict)
     """As the API gives it; of a batch that is in already its `name` alone."""
     failure: Failure | None = None
+    replay: bool = False
+    """Its rows repair refused ones."""
 
     def document(self) -> dict[str, Any]:
         """For `--json`."""
@@ -52,6 +63,13 @@ def ingest(
         str | None,
         typer.Option("--reload", metavar="REASON", help="Load a file again that was loaded before."),
     ] = None,
+    mode: Annotated[
+        Mode,
+        typer.Option(
+            "--mode",
+            help="append: add rows; replace: the table has exactly the file's rows; upsert: by key.",
+        ),
+    ] = Mode.APPEND,
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -61,13 +79,16 @@ def ingest(
     """
     here = plaza(context, url, as_json)
     dataset = DatasetName.parse(name)
+    asked = {"reloadReason": reload} if reload else {}
+    if mode is not Mode.APPEND:
+        asked["mode"] = f"LOAD_MODE_{mode.upper()}"
     done: list[Loaded] = []
     try:
         for file in files:
             loaded = Loaded(file)
             done.append(loaded)
             try:
-                _load(here, dataset, loaded, wait=wait, reason=reload or "")
+                load_file(here, dataset, loaded, asked, wait=wait)
             except NotLoggedIn as failure:
                 # The files that follow would meet the same, and the exit code says what to do.
                 loaded.failure = failure
@@ -75,7 +96,7 @@ def ingest(
             except Failure as failure:
                 loaded.failure = failure
             if not here.out.as_json:
-                _tell(here.out, loaded, several=len(files) > 1)
+                tell(here.out, loaded, several=len(files) > 1)
     finally:
         # Also when Ctrl-C ends it: what was loaded before stays loaded, and is told.
         if here.out.as_json:
@@ -88,11 +109,15 @@ def ingest(
         raise typer.Exit(int(ExitCode.REFUSED))
 
 
-def _load(here: Plaza, dataset: DatasetName, loaded: Loaded, *, wait: bool, reason: str) -> None:
+def load_file(
+    here: Plaza, dataset: DatasetName, loaded: Loaded, asked: dict[str, str], *, wait: bool
+) -> None:
+    """Uploads the file and starts its load, or its replay; with `wait` until that has ended. What became of it
+    is written into `loaded`. Raises what the API refuses, and `RunFailed`."""
     uploaded = upload(here, dataset.department, loaded.file)
-    body = {"upload": uploaded.get("name"), **({"reloadReason": reason} if reason else {})}
+    method = "replay" if loaded.replay else "ingest"
     try:
-        loaded.run = here.api.post(f"{dataset.path}:ingest", body)
+        loaded.run = here.api.post(f"{dataset.path}:{method}", {"upload": uploaded.get("name"), **asked})
     except Refused as refusal:
         if refusal.status != 409 or not refusal.reason.startswith(_ALREADY):
             raise
@@ -113,7 +138,8 @@ def _load(here: Plaza, dataset: DatasetName, loaded: Loaded, *, wait: bool, reas
     check_succeeded(loaded.run)
 
 
-def _tell(out: Output, loaded: Loaded, *, several: bool) -> None:
+def tell(out: Output, loaded: Loaded, *, several: bool) -> None:
+    """What became of a file, for a person."""
     name = str(loaded.run.get("name") or "")
     if loaded.failure is not None:
         # A single failure is shown where every command's is.
@@ -124,9 +150,11 @@ def _tell(out: Output, loaded: Loaded, *, several: bool) -> None:
         out.line(f"{loaded.file}: {_already(loaded)}")
     elif loaded.version:
         added = whole(loaded.run.get("progress") or {}, "rowsAccepted")
+        removed = whole(loaded.run, "rowsRemoved")
+        gone = f"{removed:,} replaced or removed, " if removed else ""
         out.line(
             f"{loaded.file}: version {loaded.version:,}, {count(added, 'row')} added, "
-            f"{refusals(loaded.run)} refused"
+            f"{gone}{refusals(loaded.run)} refused"
         )
     elif "endTime" in loaded.run:
         out.line(f"{loaded.file}: no new version, {refusals(loaded.run)} rows refused")
@@ -147,7 +175,12 @@ def _already(loaded: Loaded) -> str:
         said = f"already ingested, or being ingested, by run {run}"
     else:
         said = "already ingested"
-    return f"{said}; nothing was loaded. Give --reload REASON to load it again."
+    how = (
+        "Export the rows that are still held, and repair those."
+        if loaded.replay
+        else "Give --reload REASON to load it again."
+    )
+    return f"{said}; nothing was loaded. {how}"
 
 
 def _number(text: str | None) -> int:

@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from .dataset import dataset
+from .directory import directory
 from .failures import Failure
 from .ingest import ingest
 from .login import login, logout
@@ -71,6 +72,7 @@ app.command()(logout)
 app.command()(whoami)
 app.add_typer(department, name="department")
 app.add_typer(dataset, name="dataset")
+app.add_typer(directory, name="directory")
 app.command()(ingest)
 app.add_typer(run_group, name="run")
 app.add_typer(quarantine, name="quarantine")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -37,7 +38,20 @@ def list_runs(
         here.out.document(found)
         return
     here.out.table(
-        ["run", "kind", "state", "dataset", "file", "accepted", "refused", "version", "started"],
+        [
+            "run",
+            "kind",
+            "state",
+            "dataset",
+            "file",
+            "bytes",
+            "accepted",
+            "refused",
+            "version",
+            "tries",
+            "started",
+            "took",
+        ],
         (
             (
                 short(one.get("name")),
@@ -45,10 +59,13 @@ def list_runs(
                 state_of(one),
                 short(one.get("dataset")),
                 one.get("fileName"),
+                whole(one.get("progress") or {}, "bytesTotal"),
                 whole(one.get("progress") or {}, "rowsAccepted"),
                 whole(one.get("progress") or {}, "rowsRefused"),
                 whole(one, "version") or None,
+                whole(one, "attempts") or None,
                 moment(one.get("createTime")),
+                duration(one),
             )
             for one in found
         ),
@@ -77,6 +94,22 @@ def show(
         check_succeeded(found)
 
 
+@run.command()
+def cancel(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="RUN", help="DEPARTMENT/ID, or the full name.")],
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """End a run that is not yet being committed. Nothing of it comes into the table; the file may come again."""
+    here = plaza(context, url, as_json)
+    found = here.api.post(f"{parse_run(name)}:cancel", {})
+    if here.out.as_json:
+        here.out.document(found)
+    else:
+        here.out.line(f"run {short(found.get('name'))}: {state_of(found)}")
+
+
 def show_run(out: Output, found: dict[str, Any]) -> None:
     """One run for a person."""
     progress, error = found.get("progress") or {}, found.get("error") or {}
@@ -92,10 +125,18 @@ def show_run(out: Output, found: dict[str, Any]) -> None:
             ("started", moment(found.get("createTime"))),
             ("ended", moment(found.get("endTime"))),
             ("attempts", whole(found, "attempts") or None),
-            ("bytes", None if ended else _of(progress, "bytesDone", "bytesTotal")),
+            ("took", duration(found)),
+            ("mode", _mode(found)),
+            (
+                "bytes",
+                f"{whole(progress, 'bytesTotal'):,}" if ended else _of(progress, "bytesDone", "bytesTotal"),
+            ),
+            ("rows a second", f"{float(found['rate']):,.0f}" if found.get("rate") else None),
+            ("remaining", seconds_as_words(whole(found, "remainingSeconds")) if _tells_rest(found) else None),
             ("rows read", whole(progress, "rowsRead")),
             ("rows accepted", whole(progress, "rowsAccepted")),
             ("rows refused", refusals(found)),
+            ("rows replaced", whole(found, "rowsRemoved") or None),
             ("version", whole(found, "version") or None),
             ("error", error.get("message")),
             ("remedy", error.get("remedy")),
@@ -110,6 +151,35 @@ def refusals(found: dict[str, Any]) -> str:
     parts = ", ".join(f"{reason} {whole(reasons, reason):,}" for reason in sorted(reasons))
     total = f"{whole(found.get('progress') or {}, 'rowsRefused'):,}"
     return f"{total} ({parts})" if parts else total
+
+
+def duration(found: dict[str, Any]) -> str | None:
+    """How long it took from the asking to the end; None while it goes on."""
+    began, ended = found.get("createTime"), found.get("endTime")
+    if not began or not ended:
+        return None
+    took = datetime.fromisoformat(str(ended)) - datetime.fromisoformat(str(began))
+    return seconds_as_words(took.total_seconds())
+
+
+def seconds_as_words(seconds: float) -> str:
+    """`0.4 s`, `12 s`, `3 min 5 s`, `2 h 4 min`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if not minutes:
+        return f"{rest} s"
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _mode(found: dict[str, Any]) -> str | None:
+    if found.get("replay"):
+        return "replay of refused rows"
+    return word(found.get("mode"), "LOAD_MODE") or None
+
+
+def _tells_rest(found: dict[str, Any]) -> bool:
+    return found.get("remainingSeconds") is not None
 
 
 def _of(progress: dict[str, Any], done: str, total: str) -> str:

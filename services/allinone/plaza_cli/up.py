@@ -160,7 +160,7 @@ async def _announce(suite: Suite, started: float) -> None:
     seconds = time.monotonic() - started
     print(
         f"Plaza is ready after {seconds:.1f} s{f', with {made} demo datasets made' if made else ''}.\n"
-        f"  Portal    {url}/\n"
+        f"  Portal    {url}/   Console   {url}/console/\n"
         f"  API       {url}/api/v1   (described at {url}/api/v1/openapi.json)\n"
         f"  Log-in    {issuer}\n"
         f"  People    ecology-officer, transport-officer, health-officer, market-officer,\n"

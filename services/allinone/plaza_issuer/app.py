@@ -12,6 +12,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import JSONResponse, Response
 
+from .authorize import BrowserPages
 from .claims import grant_scope, mapped_claims
 from .forms import NotAForm, read_form
 from .grants import ANY_METHOD, GRANT_TYPES
@@ -59,6 +60,7 @@ def create_app(settings: IssuerSettings, realm: Realm, *, clock: Callable[[], fl
     server = OAuthServer(realm, store, tokens, f"{issuer}/device")
     app.include_router(_Endpoints(realm, issuer, key, store, server, clock).router())
     app.include_router(DevicePages(realm, store, clock).router())
+    app.include_router(BrowserPages(realm, issuer, key, store, clock).router())
     app.add_api_route("/static/{digest}/{name}", _static, methods=["GET"], response_model=None)
     return app
 
@@ -114,13 +116,18 @@ class _Endpoints:
         return JSONResponse(
             {
                 "issuer": self._issuer,
+                "authorization_endpoint": f"{self._protocol}/auth",
                 "token_endpoint": f"{self._protocol}/token",
+                "end_session_endpoint": f"{self._protocol}/logout",
                 "device_authorization_endpoint": f"{self._protocol}/auth/device",
                 "jwks_uri": f"{self._protocol}/certs",
                 "userinfo_endpoint": f"{self._protocol}/userinfo",
                 "revocation_endpoint": f"{self._protocol}/revoke",
                 "grant_types_supported": GRANT_TYPES,
-                "response_types_supported": [],
+                "response_types_supported": ["code"],
+                "response_modes_supported": ["query"],
+                "code_challenge_methods_supported": ["S256"],
+                "authorization_response_iss_parameter_supported": True,
                 "subject_types_supported": ["public"],
                 "id_token_signing_alg_values_supported": [ALGORITHM],
                 "token_endpoint_auth_methods_supported": ANY_METHOD,

@@ -15,6 +15,7 @@ from authlib.oauth2 import OAuth2Error
 from authlib.oauth2.rfc6749 import InvalidRequestError, TokenMixin
 from authlib.oauth2.rfc6749.errors import InvalidGrantError, InvalidScopeError, UnauthorizedClientError
 from authlib.oauth2.rfc6749.grants import (
+    AuthorizationCodeGrant,
     ClientCredentialsGrant,
     RefreshTokenGrant,
     ResourceOwnerPasswordCredentialsGrant,
@@ -30,7 +31,7 @@ from authlib.oauth2.rfc8628 import (
 from .claims import UnknownScopes, grant_scope
 from .model import Account, Client, ClientId
 from .passwords import LockedOut, WrongPassword, check_password
-from .store import DeviceCode, RefreshToken, digest_of
+from .store import AuthorizationCode, DeviceCode, RefreshToken, digest_of
 
 if TYPE_CHECKING:
     from .oauth import OAuthClient, OAuthRequest, OAuthServer
@@ -40,7 +41,13 @@ SLOW_DOWN_SECONDS = 5.0
 AUTH_METHODS = ["client_secret_basic", "client_secret_post"]
 PUBLIC_ONLY = ["none"]
 ANY_METHOD = [*AUTH_METHODS, *PUBLIC_ONLY]
-GRANT_TYPES = [DEVICE_CODE_GRANT_TYPE, "client_credentials", "refresh_token", "password"]
+GRANT_TYPES = [
+    "authorization_code",
+    DEVICE_CODE_GRANT_TYPE,
+    "client_credentials",
+    "refresh_token",
+    "password",
+]
 
 
 class ClientGrant(ClientCredentialsGrant):
@@ -65,6 +72,72 @@ class PasswordGrant(ResourceOwnerPasswordCredentialsGrant):
             raise InvalidGrantError(
                 f"Too many wrong passwords; try again in {error.seconds} s", status_code=401
             ) from error
+
+
+class _CodeCredential:
+    """A code as Authlib and its PKCE extension want to see it."""
+
+    code_challenge_method = "S256"
+
+    def __init__(self, code: AuthorizationCode) -> None:
+        self.code = code
+        self.code_challenge = code.challenge
+
+    def get_redirect_uri(self) -> str:
+        return self.code.redirect_uri
+
+    def get_scope(self) -> str:
+        return self.code.scope
+
+
+class CodeGrant(AuthorizationCodeGrant):
+    """A browser has brought a code from the log-in page (RFC 6749, 4.1.3), which `authorize` hands out."""
+
+    TOKEN_ENDPOINT_AUTH_METHODS = ANY_METHOD
+    server: OAuthServer
+    request: OAuthRequest
+
+    def query_authorization_code(self, code: str, client: OAuthClient) -> _CodeCredential:
+        found = self.server.store.authorization_code(digest_of(code))
+        if found is None or found.client_id != client.client.id:
+            raise InvalidGrantError("Code not valid")
+        if found.session_id is not None:
+            # RFC 6749, 4.1.2: two hold the same code and one of them stole it; neither goes on.
+            self.server.store.end_session(found.session_id)
+            raise InvalidGrantError("Code already used")
+        if found.expires_at <= self.server.now():
+            raise InvalidGrantError("Code is expired")
+        return _CodeCredential(found)
+
+    def authenticate_user(self, authorization_code: _CodeCredential) -> Account | None:
+        account = self.server.realm.accounts.get(authorization_code.code.account_id)
+        return account if account is not None and account.enabled else None
+
+    def generate_token(
+        self,
+        user: Account | None = None,
+        scope: str | None = None,
+        grant_type: str | None = None,
+        expires_in: int | None = None,
+        include_refresh_token: bool = True,
+    ) -> dict[str, object]:
+        assert user is not None
+        client: Client = self.request.client.client
+        try:
+            return self.server.tokens.for_person(client, user, scope, self._code.nonce)
+        except UnknownScopes as error:
+            raise invalid_scope(error) from error
+
+    def save_token(self, token: Mapping[str, object]) -> None:
+        self.server.store.use_authorization_code(self._code.digest, str(token["session_state"]))
+
+    def delete_authorization_code(self, authorization_code: _CodeCredential) -> None:
+        """It stays, marked as used, so that a second use is seen."""
+
+    @property
+    def _code(self) -> AuthorizationCode:
+        # Set by Authlib between the two steps of a token request.
+        return cast(_CodeCredential, self.request.authorization_code).code
 
 
 class _RefreshCredential(TokenMixin):

@@ -90,6 +90,12 @@ class Client:
     secret: str | None = field(repr=False)
     """None: public."""
     device_flow: bool
+    standard_flow: bool
+    """May send people to the log-in page and get a code back (RFC 6749, 4.1)."""
+    redirect_uris: tuple[str, ...]
+    """Where to; see `redirects.allows`."""
+    post_logout_redirect_uris: tuple[str, ...]
+    """Where to after logging out."""
     service_account: bool
     default_scopes: tuple[ClientScope, ...]
     optional_scopes: tuple[ClientScope, ...]

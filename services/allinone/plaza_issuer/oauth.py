@@ -11,6 +11,7 @@ from typing import Any, cast
 from authlib.oauth2 import OAuth2Request
 from authlib.oauth2.rfc6749 import AuthorizationServer, ClientMixin, InvalidRequestError
 from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
+from authlib.oauth2.rfc7636 import CodeChallenge
 from authlib.oauth2.rfc8628 import DEVICE_CODE_GRANT_TYPE
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, Response
@@ -18,6 +19,7 @@ from starlette.responses import JSONResponse, Response
 from .claims import UnknownScopes
 from .grants import (
     ClientGrant,
+    CodeGrant,
     DeviceEndpoint,
     DeviceGrant,
     PasswordGrant,
@@ -57,7 +59,8 @@ class OAuthClient(ClientMixin):
         allowed = {
             "client_credentials": self.client.service_account and self.client.secret is not None,
             DEVICE_CODE_GRANT_TYPE: self.client.device_flow,
-            "refresh_token": self.client.device_flow,
+            "authorization_code": self.client.standard_flow,
+            "refresh_token": self.client.device_flow or self.client.standard_flow,
             "password": self.client.id == PASSWORD_CLIENT,
         }
         return allowed.get(grant_type, False)
@@ -95,6 +98,7 @@ class OAuthServer(AuthorizationServer):
         self.register_token_generator("default", self._new_tokens)
         for grant in (DeviceGrant, ClientGrant, RefreshGrant, PasswordGrant):
             self.register_grant(grant)
+        self.register_grant(CodeGrant, [CodeChallenge(required=True)])
         # Authlib's own annotation leaves out its own device endpoint, which is no subclass of `Endpoint`.
         self.register_endpoint(cast(Any, DeviceEndpoint))
         self.register_endpoint(Revocation)

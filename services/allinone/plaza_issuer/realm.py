@@ -116,6 +116,8 @@ def _problems(realm: RealmRepresentation) -> Iterable[str]:
                 yield f"client {client.client_id}: unknown client scope {name}"
         if not client.public_client and not client.secret:
             yield f"client {client.client_id}: neither public nor with a secret"
+        if client.standard_flow_enabled and client.attributes.get("pkce.code.challenge.method") != "S256":
+            yield f"client {client.client_id}: the standard flow needs pkce.code.challenge.method S256"
         yield from _mapper_problems(f"client {client.client_id}", client.protocol_mappers)
     for scope in realm.client_scopes:
         yield from _mapper_problems(f"client scope {scope.name}", scope.protocol_mappers)
@@ -196,11 +198,22 @@ def _client(client: ClientRepresentation, scopes: Mapping[str, ClientScope]) -> 
         enabled=client.enabled,
         secret=None if client.public_client else client.secret,
         device_flow=client.attributes.get("oauth2.device.authorization.grant.enabled") == "true",
+        standard_flow=client.standard_flow_enabled,
+        redirect_uris=tuple(client.redirect_uris),
+        post_logout_redirect_uris=_after_logout(client),
         service_account=client.service_accounts_enabled,
         default_scopes=tuple(scopes[name] for name in client.default_client_scopes),
         optional_scopes=tuple(scopes[name] for name in client.optional_client_scopes),
         mappers=_mappers(client.protocol_mappers),
     )
+
+
+def _after_logout(client: ClientRepresentation) -> tuple[str, ...]:
+    """Keycloak's attribute: addresses joined by `##`; `+` alone means those after log-in; absent, none."""
+    named = client.attributes.get("post.logout.redirect.uris", "")
+    if named == "+":
+        return tuple(client.redirect_uris)
+    return tuple(one for one in named.split("##") if one)
 
 
 def _account(user: UserRepresentation, departments: Iterable[Department]) -> Account:

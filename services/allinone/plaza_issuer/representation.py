@@ -49,6 +49,8 @@ class ClientRepresentation(_Representation):
     enabled: bool = True
     public_client: bool = False
     secret: str | None = None
+    standard_flow_enabled: bool = False
+    redirect_uris: list[str] = Field(default_factory=list)
     service_accounts_enabled: bool = False
     attributes: dict[str, str] = Field(default_factory=dict)
     default_client_scopes: list[str] = Field(default_factory=list)

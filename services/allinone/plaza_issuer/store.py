@@ -18,7 +18,7 @@ from plaza_kit.errors import FailedPrecondition
 
 from .model import AccountId, ClientId
 
-_VERSION = 1
+_VERSION = 2
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS sessions (
   id TEXT PRIMARY KEY, account_id TEXT NOT NULL, client_id TEXT NOT NULL, scope TEXT NOT NULL,
@@ -32,6 +32,11 @@ CREATE INDEX IF NOT EXISTS refresh_tokens_session ON refresh_tokens (session_id)
 CREATE TABLE IF NOT EXISTS device_codes (
   digest BLOB PRIMARY KEY, user_code TEXT NOT NULL UNIQUE, client_id TEXT NOT NULL, scope TEXT NOT NULL,
   expires_at REAL NOT NULL, interval REAL NOT NULL, polled_at REAL, account_id TEXT, allowed INTEGER
+) STRICT;
+CREATE TABLE IF NOT EXISTS authorization_codes (
+  digest BLOB PRIMARY KEY, client_id TEXT NOT NULL, account_id TEXT NOT NULL, redirect_uri TEXT NOT NULL,
+  scope TEXT NOT NULL, nonce TEXT NOT NULL, challenge TEXT NOT NULL, expires_at REAL NOT NULL,
+  session_id TEXT
 ) STRICT;
 CREATE TABLE IF NOT EXISTS password_failures (
   username TEXT PRIMARY KEY, count INTEGER NOT NULL, last_at REAL NOT NULL
@@ -93,6 +98,24 @@ class DeviceCode:
     allowed: bool
 
 
+@dataclass(frozen=True, slots=True)
+class AuthorizationCode:
+    """What a person's browser brings back to the client that sent it (RFC 6749, 4.1.2)."""
+
+    digest: bytes
+    client_id: ClientId
+    account_id: AccountId
+    redirect_uri: str
+    scope: str
+    nonce: str
+    """Goes into the ID token; empty: the client gave none."""
+    challenge: str
+    """PKCE, method S256 (RFC 7636)."""
+    expires_at: float
+    session_id: str | None
+    """The session that it was exchanged for; None while it was not."""
+
+
 def digest_of(text: str) -> bytes:
     """What is kept of a token: enough to know it again, not enough to use it."""
     return hashlib.sha256(text.encode()).digest()
@@ -136,6 +159,7 @@ class Store:
         """Removes what no longer answers anything."""
         self._db.execute("DELETE FROM sessions WHERE expires_at < ?", (now,))
         self._db.execute("DELETE FROM device_codes WHERE expires_at < ?", (now - 3600,))
+        self._db.execute("DELETE FROM authorization_codes WHERE expires_at < ?", (now - 3600,))
 
     # Sessions and refresh tokens
 
@@ -212,6 +236,42 @@ class Store:
     def remove_device_code(self, digest: bytes) -> None:
         """A code is good for one token."""
         self._db.execute("DELETE FROM device_codes WHERE digest = ?", (digest,))
+
+    # Authorization codes
+
+    def add_authorization_code(self, code: AuthorizationCode) -> None:
+        """Keeps a code that nobody has exchanged."""
+        self._db.execute(
+            "INSERT INTO authorization_codes (digest, client_id, account_id, redirect_uri, scope, nonce,"
+            " challenge, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                code.digest,
+                code.client_id,
+                code.account_id,
+                code.redirect_uri,
+                code.scope,
+                code.nonce,
+                code.challenge,
+                code.expires_at,
+            ),
+        )
+
+    def authorization_code(self, digest: bytes) -> AuthorizationCode | None:
+        """The code, exchanged and expired ones included."""
+        row = self._db.execute(
+            "SELECT digest, client_id, account_id, redirect_uri, scope, nonce, challenge, expires_at,"
+            " session_id FROM authorization_codes WHERE digest = ?",
+            (digest,),
+        ).fetchone()
+        if row is None:
+            return None
+        return AuthorizationCode(row[0], ClientId(row[1]), AccountId(row[2]), *row[3:])
+
+    def use_authorization_code(self, digest: bytes, session_id: str) -> None:
+        """The code was exchanged; it is good once."""
+        self._db.execute(
+            "UPDATE authorization_codes SET session_id = ? WHERE digest = ?", (session_id, digest)
+        )
 
     # Failed passwords
 

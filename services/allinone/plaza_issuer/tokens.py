@@ -33,7 +33,9 @@ class TokenMaker:
         scope = grant_scope(client, asked)
         return self._answer(client, self.realm.service_accounts[client.id], scope, None)
 
-    def for_person(self, client: Client, account: Account, asked: str | None) -> dict[str, object]:
+    def for_person(
+        self, client: Client, account: Account, asked: str | None, nonce: str = ""
+    ) -> dict[str, object]:
         """A person has logged in: a session begins. Raises UnknownScopes."""
         scope = grant_scope(client, asked)
         now = self.clock()
@@ -41,7 +43,7 @@ class TokenMaker:
         expires_at = now + self.realm.lifetimes.session_max
         session = Session(str(uuid.uuid4()), account.id, client.id, scope.text, expires_at, ended=False)
         self.store.start_session(session)
-        return self._answer(client, account, scope, session)
+        return self._answer(client, account, scope, session, nonce)
 
     def for_refresh(
         self, client: Client, account: Account, asked: str | None, used: RefreshToken
@@ -52,7 +54,12 @@ class TokenMaker:
         return self._answer(client, account, scope, used.session)
 
     def _answer(
-        self, client: Client, account: Account, scope: GrantedScope, session: Session | None
+        self,
+        client: Client,
+        account: Account,
+        scope: GrantedScope,
+        session: Session | None,
+        nonce: str = "",
     ) -> dict[str, object]:
         """RFC 6749, 5.1, with the members that Keycloak adds."""
         access = self.key.sign(self._access_claims(client, account, scope, session))
@@ -66,7 +73,8 @@ class TokenMaker:
             refresh, seconds = self._refresh_token(session)
             answer |= {"refresh_token": refresh, "refresh_expires_in": seconds, "session_state": session.id}
             if scope.openid:
-                answer["id_token"] = self.key.sign(self._id_claims(client, account, scope, session, access))
+                claims = self._id_claims(client, account, scope, session, access)
+                answer["id_token"] = self.key.sign(claims | ({"nonce": nonce} if nonce else {}))
         return answer
 
     def _refresh_token(self, session: Session) -> tuple[str, int]:

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import httpx
 import pytest
+from plaza_cli.run import seconds_as_words
 
 if TYPE_CHECKING:
     from conftest import City
 
 RUN = "departments/ecology/runs/019a0000-0000-7000-8000-000000000001"
 SHORT = "ecology/019a0000-0000-7000-8000-000000000001"
+RUN_ID = RUN.rpartition("/")[2]
 DATASET = "departments/ecology/datasets/air-quality"
 UPLOAD = "departments/ecology/uploads/019a0000-0000-7000-8000-0000000000aa"
 RUNNING = {
@@ -115,6 +117,13 @@ class TestIngest:
         )
         result = city.run("ingest", "ecology/air-quality", str(file))
         assert (result.exit_code, "it is retired" in result.stderr) == (1, True)
+
+    def test_mode(self, city: City, file: Path) -> None:
+        city.run("ingest", "ecology/air-quality", str(file), "--mode", "upsert")
+        assert city.sent(f"/api/v1/{DATASET}:ingest")["mode"] == "LOAD_MODE_UPSERT"
+        city.run("ingest", "ecology/air-quality", str(file))
+        assert "mode" not in city.sent(f"/api/v1/{DATASET}:ingest")
+        assert city.run("ingest", "ecology/air-quality", str(file), "--mode", "merge").exit_code == 2
 
     def test_reload(self, city: City, file: Path) -> None:
         city.run("ingest", "ecology/air-quality", str(file), "--reload", "repaired")
@@ -250,6 +259,24 @@ class TestRun:
     def test_name_that_is_none(self, city: City) -> None:
         assert city.run("run", "show", "ecology/1").exit_code == 2
 
+    def test_cancel(self, city: City) -> None:
+        city.answer(f"POST /api/v1/{RUN}:cancel", {"name": RUN, "state": "RUN_STATE_CANCELLED"})
+        assert city.run("run", "cancel", SHORT).stdout == f"run {SHORT}: cancelled\n"
+        assert json.loads(city.run("run", "cancel", RUN, "--json").stdout)["state"] == "RUN_STATE_CANCELLED"
+
+    @pytest.mark.parametrize(
+        ("seconds", "words"), [(0.4, "0.4 s"), (12.2, "12 s"), (185, "3 min 5 s"), (7440, "2 h 4 min")]
+    )
+    def test_seconds_as_words(self, seconds: float, words: str) -> None:
+        assert seconds_as_words(seconds) == words
+
+    def test_pace_while_it_runs(self, city: City) -> None:
+        going = {**RUNNING, "rate": 1234.5, "remainingSeconds": "90", "mode": "LOAD_MODE_UPSERT"}
+        city.answer(f"GET /api/v1/{RUN}", going)
+        shown = city.run("run", "show", SHORT).stdout
+        for text in ("1,234", "1 min 30 s", "upsert"):
+            assert text in shown
+
 
 class TestQuarantine:
     ROWS = (
@@ -278,6 +305,36 @@ class TestQuarantine:
         assert json.loads(result.stdout)["sizeBytes"] == len(exact)
         assert target.read_bytes() == exact
         assert city.run("quarantine", "export", "ecology/air-quality", "--json").exit_code == 2
+
+    def test_export_for_repair(self, city: City, tmp_path: Path) -> None:
+        city.stream(f"GET /api/v1/{DATASET}/quarantine:export", [b"plaza_row\r\n"])
+        target = str(tmp_path / "repair.csv")
+        city.run("quarantine", "export", "ecology/air-quality", "--repair", "--output", target)
+        assert dict(city.requests[-1].url.params) == {"form": "EXPORT_FORM_REPAIR"}
+
+    def test_list_of_one_state_names_rows_so_that_they_can_be_discarded(self, city: City) -> None:
+        short = f"ecology/air-quality/{RUN_ID}-7"
+        row = {**self.ROWS[0], "name": f"{DATASET}/quarantine/{RUN_ID}-7", "state": "QUARANTINE_STATE_HELD"}
+        city.answer(f"GET /api/v1/{DATASET}/quarantine", {"rows": [row], "totalSize": "1"})
+        told = city.run("quarantine", "list", "ecology/air-quality", "--state", "held").stdout
+        assert (f"{RUN_ID}-7" in told, "held" in told) == (True, True)
+        assert dict(city.requests[-1].url.params)["state"] == "QUARANTINE_STATE_HELD"
+        discarded = {**row, "state": "QUARANTINE_STATE_DISCARDED"}
+        city.answer(f"POST /api/v1/{row['name']}:discard", discarded)
+        result = city.run("quarantine", "discard", short, "--reason", "a test")
+        assert result.stdout == f"row {short}: discarded\n"
+        assert city.sent(f"/api/v1/{row['name']}:discard") == {"reason": "a test"}
+        assert city.run("quarantine", "discard", "ecology/7", "--reason", "x").exit_code == 2
+        assert city.run("quarantine", "discard", short).exit_code == 2
+
+    def test_replay(self, city: City, tmp_path: Path) -> None:
+        file = tmp_path / "repair.csv"
+        file.write_bytes(b"plaza_row,x\r\n1,2\r\n")
+        city.answer(f"POST /api/v1/{DATASET}:replay", {"name": RUN})
+        city.stream(f"GET /api/v1/{RUN}:watch", lines({**DONE, "version": 3}))
+        result = city.run("quarantine", "replay", "ecology/air-quality", str(file), "--wait")
+        assert (result.exit_code, "version 3" in result.stdout) == (0, True)
+        assert city.sent(f"/api/v1/{DATASET}:replay") == {"upload": UPLOAD}
 
     def test_broken_export_leaves_no_file(self, city: City, tmp_path: Path) -> None:
         city.stream(f"GET /api/v1/{DATASET}/quarantine:export", [b"a,b\n", httpx.ReadError("gone")])

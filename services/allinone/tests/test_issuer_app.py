@@ -82,6 +82,8 @@ async def test_discovery_names_only_what_answers(http: httpx.AsyncClient) -> Non
     assert document["issuer"] == f"{BASE}/realms/plaza"
     endpoints = {k: v for k, v in document.items() if k.endswith(("_endpoint", "_uri"))}
     assert set(endpoints) == {
+        "authorization_endpoint",
+        "end_session_endpoint",
         "token_endpoint",
         "device_authorization_endpoint",
         "jwks_uri",
@@ -138,7 +140,7 @@ async def test_a_strangers_name_for_this_machine_is_refused(http: httpx.AsyncCli
     ("form", "status", "error"),
     [
         ({"client_id": "plaza-cli"}, 400, "unsupported_grant_type"),
-        ({"grant_type": "authorization_code", "client_id": "plaza-cli"}, 400, "unsupported_grant_type"),
+        ({"grant_type": "authorization_code", "client_id": "plaza-cli"}, 400, "unauthorized_client"),
         ({"grant_type": "password", "client_id": "plaza-cli"}, 400, "invalid_request"),
         ({"grant_type": "password", "client_id": "plaza-console"}, 400, "unauthorized_client"),
         ({"grant_type": "client_credentials", "client_id": "plaza-cli"}, 401, "invalid_client"),

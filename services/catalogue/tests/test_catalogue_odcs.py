@@ -49,6 +49,9 @@ def contracts(draw: st.DrawFn) -> pb.Contract:
         build.target, build.year, build.zone = names[0], names[-1], draw(_TEXT)
     contract.format.delimiter = draw(st.sampled_from([",", ";", "\t"]))
     contract.format.missing_values.extend(draw(st.lists(_TEXT, max_size=2)))
+    contract.format.type = draw(st.sampled_from(["", "csv", "xlsx", "xml"]))
+    contract.format.encoding = draw(st.sampled_from(["", "gb18030"]))
+    contract.format.sheet, contract.format.record_path = draw(_TEXT), draw(_TEXT)
     return contract
 
 

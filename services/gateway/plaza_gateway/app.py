@@ -23,6 +23,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from plaza_gateway.console import Console
 from plaza_gateway.openapi import merge_paths, openapi
 from plaza_gateway.portal.over_grpc import OverGrpc
 from plaza_gateway.portal.routes import portal_router
@@ -68,17 +69,22 @@ def peers_of(settings: GatewaySettings) -> Peers:
 def create_app(settings: GatewaySettings, peers: Peers) -> FastAPI:
     """The ASGI application; its lifespan opens and closes the channels."""
     faces = frozenset(settings.faces)
-    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, lifespan=_lifespan(peers, faces))
+    site = site_of(settings)
+    console = None
+    if "internal" in faces and settings.console_key_file is not None:
+        console = Console(site, settings.console_url, settings.issuer, settings.console_key_file, peers)
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, lifespan=_lifespan(peers, faces, console))
     app.add_api_route("/healthz", healthz, methods=["GET"])
     app.add_api_route("/readyz", _readyz(peers, services_behind(faces)), methods=["GET"])
     app.add_api_route("/metrics", metrics, methods=["GET"])
     app.add_api_route(f"{API}/identity", _identity(settings), methods=["GET"])
     app.add_api_route(f"{API}/openapi.json", _document(faces), methods=["GET"])
-    site = site_of(settings) if "public" in faces else None
-    if site is not None:
+    if "public" in faces:
         source = OverGrpc(lambda: peers.channel("open-data"))
         app.include_router(portal_router(source, site))
-    refusals = Refusals(site)
+    if console is not None:
+        app.include_router(console.router(alone="public" not in faces))
+    refusals = Refusals(site if "public" in faces else None)
     app.add_exception_handler(StarletteHTTPException, refusals.of_http)
     app.add_exception_handler(Exception, refusals.of_fault)
     # The last one added is the first one asked.
@@ -87,7 +93,7 @@ def create_app(settings: GatewaySettings, peers: Peers) -> FastAPI:
     return app
 
 
-def _lifespan(peers: Peers, faces: frozenset[Face]) -> Any:
+def _lifespan(peers: Peers, faces: frozenset[Face], console: Console | None) -> Any:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         # Made here and not in create_app: a channel belongs to the loop that it was made in.
@@ -96,6 +102,8 @@ def _lifespan(peers: Peers, faces: frozenset[Face]) -> Any:
             plaza_protos.descriptor_set(), channels, face=faces, by_hand=STREAMS
         )
         yield
+        if console is not None:
+            await console.aclose()
         await peers.close()
 
     return lifespan

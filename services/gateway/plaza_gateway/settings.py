@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, ValidationInfo, field_validator
@@ -40,6 +41,17 @@ class GatewaySettings(BaseSettings):
         default=None,
         pattern=r"^https?://[^/?#\s]+$",
         description="address under which everybody reaches the portal, without a final slash; "
+        "without it that of the request",
+    )
+    console_key_file: Path | None = Field(
+        default=None,
+        description="file with the 32 bytes, in base64, that seal the console's sessions; the same for all "
+        "replicas; without it the internal face has no console",
+    )
+    console_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^/?#\s]+$",
+        description="address under which departments reach the console, without a final slash; "
         "without it that of the request",
     )
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR")

@@ -12,11 +12,12 @@ import pytest
 import schemathesis
 from google.api import httpbody_pb2
 from hypothesis import HealthCheck, Phase, given, settings
+from plaza.catalogue.v1 import catalogue_pb2
 from plaza.ingestion.v1 import ingestion_pb2
 from plaza.opendata.v1 import opendata_pb2
 from plaza.sharing.v1 import sharing_pb2
 from plaza_gateway.openapi import merge_paths, openapi
-from plaza_gateway.streams import STREAMS, stream_paths
+from plaza_gateway.streams import STREAMS, directory, stream_paths
 from plaza_gateway.transcode import Transcoder
 from plaza_kit.errors import InvalidArgument
 from schemathesis.specs.openapi.checks import positive_data_acceptance
@@ -33,11 +34,23 @@ PACKAGES = {each.rpc.rsplit(".", 2)[0] for each in STREAMS}
 class Upload:
     """A call that takes every file but an empty one."""
 
-    def __init__(self) -> None:
+    def __init__(self, rpc: str) -> None:
+        self.rpc = rpc
         self.size = 0
         self.whole = asyncio.Event()
 
-    async def write(self, wire: bytes) -> None:
+    async def wait_for_connection(self) -> None:
+        pass
+
+    def done(self) -> bool:
+        return False
+
+    @property
+    def _cython_call(self) -> Any:
+        return self
+
+    async def send_serialized_message(self, wire: bytes) -> None:
+        # Both kinds of messages have their chunks in the same place.
         self.size += len(ingestion_pb2.UploadFileRequest.FromString(wire).chunk)
 
     async def done_writing(self) -> None:
@@ -53,6 +66,8 @@ class Upload:
         await self.whole.wait()
         if not self.size:
             raise refusal(InvalidArgument("the file is empty"))
+        if self.rpc == "ImportDirectory":
+            return catalogue_pb2.ImportDirectoryResponse(created_count=1).SerializeToString()
         return ingestion_pb2.Upload(file_name="a").SerializeToString()
 
 
@@ -60,6 +75,11 @@ def answers(rpc: str, wire: bytes) -> list[Any]:
     """What a service would say, from the request."""
     if rpc == "ExportQuarantine":
         return [httpbody_pb2.HttpBody(content_type="text/csv", data=b"x")]
+    if rpc == "ExportDirectory":
+        form = catalogue_pb2.ExportDirectoryRequest.FromString(wire).format
+        return [
+            httpbody_pb2.HttpBody(content_type="text/csv" if form == "csv" else directory.XLSX, data=b"x")
+        ]
     if rpc == "ReadReleaseFile":
         asked = opendata_pb2.ReadReleaseFileRequest.FromString(wire)
         stop = asked.offset + asked.limit if asked.limit else None
@@ -78,7 +98,7 @@ class Services:
     """A channel to services that say yes to everybody."""
 
     def stream_unary(self, path: str) -> Any:
-        return lambda **_: Upload()
+        return lambda **_: Upload(path.rpartition("/")[2])
 
     def unary_stream(self, path: str) -> Any:
         return lambda wire, **_: Call(answers(path.rpartition("/")[2], wire))

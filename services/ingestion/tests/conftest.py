@@ -26,6 +26,7 @@ from plaza_ingestion.usecases.leases import Leases
 from plaza_ingestion.usecases.ports import ContractInForce, World
 from plaza_ingestion.worker.load import LoadManifest, run_load
 from plaza_ingestion.worker.plan import FieldSpec, LoadPlan
+from plaza_ingestion.worker.translate import load_plan
 from plaza_kit.db import Database, Scope
 from plaza_kit.db.migrate import migrate
 from plaza_kit.db.outbox import Outbox
@@ -154,6 +155,30 @@ class Ingestion:
 
         return await self.api.UploadFile(messages(), RPC)
 
+    async def replay(self, data: bytes) -> pb.Run:
+        """A repair file, as its data officer; up to the queue."""
+        upload = await self.upload(data, "repair.csv")
+        return await self.api.ReplayQuarantine(
+            pb.ReplayQuarantineRequest(dataset=self.dataset, upload=upload.name), RPC
+        )
+
+    async def replayed(self, data: bytes) -> pb.Run:
+        """A repair file, all the way."""
+        return await self.finished(await self.replay(data))
+
+    async def finished(self, run: pb.Run) -> pb.Run:
+        """A queued run, all the way."""
+        await self.handed_over(run)
+        await self.commit()
+        return await self.get(run.name)
+
+    async def handed_over(self, run: pb.Run) -> None:
+        """A queued run, worked on."""
+        work = await self.lease()
+        assert work is not None
+        assert work.run == run.name
+        await self.work.CompleteLoad(await self.stage(work), RPC)
+
     async def ingest(self, data: bytes, **fields: Any) -> pb.Run:
         upload = await self.upload(data)
         request = pb.IngestUploadRequest(dataset=self.dataset, upload=upload.name, **fields)
@@ -172,7 +197,7 @@ class Ingestion:
         prefix = self.root / "staging" / "departments" / self.department
         manifest = await asyncio.to_thread(
             run_load,
-            PLAN,
+            load_plan(work.contract),
             prefix / work.upload_path,
             prefix / work.output_path,
             progress=lambda _: None,
@@ -183,10 +208,7 @@ class Ingestion:
     async def loaded(self, data: bytes, **fields: Any) -> pb.Run:
         """A file on its way up to the hand-over."""
         run = await self.ingest(data, **fields)
-        work = await self.lease()
-        assert work is not None
-        assert work.run == run.name
-        await self.work.CompleteLoad(await self.stage(work), RPC)
+        await self.handed_over(run)
         return run
 
     async def commit(self) -> None:
@@ -274,6 +296,7 @@ def air_contract() -> contract_pb2.Contract:
             contract_pb2.Field(
                 name=spec.name,
                 source_name=spec.source,
+                missing_values=spec.missing,
                 type=kinds.get(spec.type, contract_pb2.FIELD_TYPE_NUMBER),
             )
             for spec in PLAN.fields

@@ -30,6 +30,7 @@ from plaza_ingestion.domain.uploads import safe_name
 from plaza_kit.errors import PlazaError
 from plaza_kit.grants import RunGrant
 from plaza_kit.identity import PrincipalKind
+from plaza_lake.overwrite import LoadMode
 from plaza_lake.schema import FieldType, InvalidSchema
 from plaza_lake.write import StagedFile
 
@@ -38,7 +39,7 @@ LEASE = timedelta(seconds=15)
 
 steps = st.lists(
     st.tuples(
-        st.sampled_from(["take", "renew", "hand_over", "finish", "give_up", "succeed", "fail"]),
+        st.sampled_from(["take", "renew", "hand_over", "finish", "give_up", "succeed", "fail", "cancel"]),
         st.sampled_from(["newest", "older"]),
         st.sampled_from([0, 1, 10, 20]),
     ),
@@ -60,6 +61,8 @@ def apply(standing: Standing, what: str, lease: LeaseToken, now: datetime) -> St
             return standing.give_up(lease)
         case "succeed":
             return standing.succeed()
+        case "cancel":
+            return standing.cancel()
         case _:
             return standing.fail()
 
@@ -95,16 +98,17 @@ def test_whatever_is_tried_a_run_stays_in_order(tried: list[tuple[str, str, int]
 
 
 POSSIBLE = {
-    RunState.QUEUED: {"take", "fail"},
-    RunState.LEASED: {"take", "renew", "hand over", "succeed", "fail"},
-    RunState.RUNNING: {"take", "renew", "hand over", "succeed", "fail"},
+    RunState.QUEUED: {"take", "fail", "cancel"},
+    RunState.LEASED: {"take", "renew", "hand over", "succeed", "fail", "cancel"},
+    RunState.RUNNING: {"take", "renew", "hand over", "succeed", "fail", "cancel"},
     RunState.COMMITTING: {"succeed", "fail"},
     RunState.SUCCEEDED: set(),
     RunState.FAILED: set(),
+    RunState.CANCELLED: set(),
 }
 
 
-@pytest.mark.parametrize("what", ["take", "succeed", "fail"])
+@pytest.mark.parametrize("what", ["take", "succeed", "fail", "cancel"])
 @pytest.mark.parametrize("state", list(RunState))
 def test_a_refused_transition_names_the_state_and_what_is_possible(state: RunState, what: str) -> None:
     if what in POSSIBLE[state]:
@@ -121,14 +125,18 @@ def test_a_refused_transition_names_the_state_and_what_is_possible(state: RunSta
 def test_the_same_file_is_the_same_batch_and_nothing_else_is() -> None:
     one = BatchIdentity("departments/a/datasets/b", "0" * 64, 1)
     assert one.id == BatchIdentity("departments/a/datasets/b", "0" * 64, 1).id
-    assert uuid.UUID(one.id).version == 5
+    # For ever: else every file could come in once more.
+    assert one.id == "7d2478f8-7e09-5c0e-8ed1-2ee1a92a3810"
     others = [
         BatchIdentity("departments/a/datasets/c", "0" * 64, 1),
         BatchIdentity("departments/a/datasets/b", "1" * 64, 1),
         BatchIdentity("departments/a/datasets/b", "0" * 64, 2),
         BatchIdentity("departments/a/datasets/b", "0" * 64, 1, "run"),
+        BatchIdentity("departments/a/datasets/b", "0" * 64, 1, mode=LoadMode.UPSERT),
+        BatchIdentity("departments/a/datasets/b", "0" * 64, 1, mode=LoadMode.REPLACE),
+        BatchIdentity("departments/a/datasets/b", "0" * 64, 1, replay=True),
     ]
-    assert len({one.id, *(other.id for other in others)}) == 5
+    assert len({one.id, *(other.id for other in others)}) == 8
 
 
 def test_a_decision_survives_the_database() -> None:
@@ -149,7 +157,7 @@ def test_events_hold_whole_numbers_and_names() -> None:
         "city.plaza.ingestion.batch.refused.v1",
         "departments/a/datasets/b/batches/x",
     )
-    assert set(done.data) - set(refused.data) == {"version", "rows", "rows_added"}
+    assert set(done.data) - set(refused.data) == {"version", "rows", "rows_added", "rows_removed", "mode"}
     assert all(isinstance(value, str | int) for value in done.data.values())
 
 

@@ -69,6 +69,8 @@ async def test_a_file_becomes_a_version_and_its_bad_rows_quarantine(ingestion: I
                 "version": 1,
                 "rows": 3,
                 "rows_added": 3,
+                "rows_removed": 0,
+                "mode": "append",
                 "rows_refused": 3,
                 "batch": batch,
                 "contract_version": 1,

@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plaza_ingestion.worker.cells import read_cells
+from plaza_ingestion.worker.encodings import UTF8
 from plaza_ingestion.worker.plan import Dialect, InvalidPlan
 from plaza_ingestion.worker.records import Fault, Split, split_fast, split_slow
-from plaza_ingestion.worker.source import BOM, SourceChanged, SourceFile, windows
+from plaza_ingestion.worker.source import SourceChanged, SourceFile, windows
+
+BOM = UTF8.bom
 
 Row = tuple[int, int, int, int, int]
 """offset, length, line, fields, fault"""
@@ -138,7 +140,7 @@ def test_conforming_files_read_as_pythons_csv_reads_them(
     assert window.records.fault.tolist() == [0] * len(rows)
     assert window.records.fields.tolist() == [len(row) for row in rows]
     good = np.arange(len(rows))
-    cells = read_cells(window, good, len(rows[0]), range(len(rows[0])), Dialect())
+    cells = window.cells(good, len(rows[0]), range(len(rows[0])), Dialect())
     assert [list(row) for row in zip(*(column.to_pylist() for column in cells), strict=True)] == rows
 
 

@@ -7,6 +7,7 @@ confirmed for a minute closes the door.
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from plaza.security.v1 import security_pb2, security_pb2_grpc
 from plaza_kit import telemetry
 from plaza_kit.errors import PermissionDenied, PlazaError, Unavailable
 from plaza_kit.identity import Principal, ServiceTokens
+from plaza_kit.recent import Recent
 from plaza_kit.rpc import context as rpc_context
 from plaza_kit.rpc.client import Peers, as_service
 from plaza_kit.signing import KeyRing
@@ -30,6 +32,7 @@ _log = telemetry.log("policy")
 BUNDLE_TYPE = "plaza-policy-bundle+jwt"
 PULL_SECONDS = 2.0
 STALE_SECONDS = 60.0
+_DECISIONS_MOST = 4096
 
 
 class NotPermitted(PermissionDenied):
@@ -83,8 +86,17 @@ class Decision:
     policies: tuple[str, ...]
 
 
+_Asked = tuple[str, str, str, frozenset[str], frozenset[str], str, Resource, str]
+"""All that Cedar is told: the principal's name and attributes, action, resource, context."""
+
+
 class Decider:
-    """One policy bundle, parsed once."""
+    """One policy bundle, parsed once.
+
+    Decisions are remembered for as long as the bundle is in force. A Cedar decision is a function of the policies,
+    the request and the entities, with neither clock nor state (docs.cedarpolicy.com, "Authorization"), and they
+    are found again only by all of what Cedar is told. Closed accounts are looked up each time, outside of the memory.
+    """
 
     def __init__(
         self, policies: str, schema: str, *, version: str, denied: frozenset[str] = frozenset()
@@ -95,6 +107,7 @@ class Decider:
         self._policies = cedarpy.PolicySet.from_str(policies)
         self._schema = cedarpy.Schema.from_str(schema)
         self._ids = _annotated_ids(policies)
+        self._decisions: Recent[_Asked, Decision] = Recent(_DECISIONS_MOST)
 
     def decide(
         self,
@@ -104,6 +117,29 @@ class Decider:
         facts: Mapping[str, Any] | None = None,
     ) -> Decision:
         """Whether a principal may do an action (`dataset.create`) to a resource, given the context facts."""
+        context = json.dumps(facts or {}, sort_keys=True)
+        asked = (
+            principal.name,
+            principal.kind.value,
+            principal.client_id,
+            principal.departments,
+            principal.roles,
+            action,
+            resource,
+            context,
+        )
+        known = self._decisions.get(asked)
+        if known is not None:
+            return known
+        decision, sound = self._evaluate(principal, action, resource, context)
+        if sound:
+            self._decisions.keep(asked, decision)
+        return decision
+
+    def _evaluate(
+        self, principal: Principal, action: str, resource: Resource, context: str
+    ) -> tuple[Decision, bool]:
+        """The decision, and whether it came about without an error."""
         who = {"type": "Plaza::Principal", "id": principal.name}
         what = {"type": f"Plaza::{resource.type}", "id": resource.id}
         result = cedarpy.is_authorized(
@@ -111,7 +147,7 @@ class Decider:
                 "principal": who,
                 "action": {"type": "Plaza::Action", "id": action},
                 "resource": what,
-                "context": dict(facts or {}),
+                "context": context,
             },
             self._policies,
             [_principal_entity(who, principal), _resource_entity(what, resource)],
@@ -123,7 +159,7 @@ class Decider:
                 "policy not evaluated", action=action, errors=[str(e) for e in result.diagnostics.errors]
             )
         reasons = tuple(self._ids.get(reason, reason) for reason in result.diagnostics.reasons)
-        return Decision(bool(result.allowed), reasons)
+        return Decision(bool(result.allowed), reasons), not result.diagnostics.errors
 
     def authorize(
         self,

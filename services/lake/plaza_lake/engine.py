@@ -9,7 +9,7 @@ from typing import Final
 import duckdb
 import pyarrow as pa
 from plaza_kit.errors import FailedPrecondition, InvalidArgument
-from pyiceberg.manifest import FileFormat
+from pyiceberg.manifest import DataFile, FileFormat
 from pyiceberg.table import Table
 from sqlglot import exp
 
@@ -30,16 +30,21 @@ class UnreadableLocation(InvalidArgument):
 
 
 def planned_files(table: Table, snapshot_id: int) -> list[str]:
-    """The data files of one snapshot, as PyIceberg plans them. Raises `MergeOnRead`."""
-    paths = []
+    """Paths of the data files of one snapshot, as PyIceberg plans them. Raises `MergeOnRead`."""
+    return [str(local_path(file.file_path)) for file in planned_data_files(table, snapshot_id)]
+
+
+def planned_data_files(table: Table, snapshot_id: int) -> list[DataFile]:
+    """The data files of one snapshot with their counts. Raises `MergeOnRead`."""
+    files = []
     for task in table.scan(snapshot_id=snapshot_id).plan_files():
         if task.delete_files or task.file.file_format != FileFormat.PARQUET:
             raise MergeOnRead(
                 f"table {'.'.join(table.name())} has delete files or other files than Parquet",
                 remedy="Rewrite the table copy-on-write (Spark: CALL system.rewrite_data_files).",
             )
-        paths.append(str(local_path(task.file.file_path)))
-    return paths
+        files.append(task.file)
+    return files
 
 
 @contextmanager

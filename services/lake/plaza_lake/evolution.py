@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from plaza_kit.errors import FailedPrecondition
 from pyiceberg.table import Transaction
 
-from plaza_lake.schema import Column, TableSchema, iceberg_type
+from plaza_lake.schema import TableSchema, iceberg_type
 from plaza_lake.tables import table_schema
 
 
 class SchemaConflict(FailedPrecondition):
-    """A schema that the table's earlier rows cannot follow."""
+    """A schema that the table's earlier rows cannot follow. Names every difference, not the first alone."""
 
-    def __init__(self, problem: str) -> None:
+    def __init__(self, problems: Sequence[str]) -> None:
         super().__init__(
-            f"the table cannot take this schema: {problem}",
+            f"the table cannot take this schema: {'; '.join(problems)}",
             remedy="Keep fields, types and key; make new fields optional. Else register a new dataset.",
+            facts={"differences": "\n".join(problems)},
         )
+
+
+def check_evolution(present: TableSchema, wanted: TableSchema) -> None:
+    """That a table may follow a new schema: new optional fields, required ones made optional, another order.
+    Raises `SchemaConflict`."""
+    problems = list(_problems(present, wanted))
+    if problems:
+        raise SchemaConflict(problems)
 
 
 def evolve(transaction: Transaction, wanted: TableSchema) -> None:
@@ -29,7 +40,8 @@ def evolve(transaction: Transaction, wanted: TableSchema) -> None:
     present = table_schema(transaction._table)
     if present == wanted:
         return
-    added = _check(present, wanted)
+    check_evolution(present, wanted)
+    added = [column for column in wanted.columns if present.column(column.name) is None]
     with transaction.update_schema() as update:
         for column in added:
             update.add_column(column.name, iceberg_type(column))
@@ -43,23 +55,20 @@ def evolve(transaction: Transaction, wanted: TableSchema) -> None:
                 update.move_after(name, before)
 
 
-def _check(present: TableSchema, wanted: TableSchema) -> list[Column]:
+def _problems(present: TableSchema, wanted: TableSchema) -> Iterator[str]:
     if wanted.key != present.key:
-        raise SchemaConflict(
-            f"its key is ({', '.join(present.key)}), the new one would be ({', '.join(wanted.key)})"
-        )
+        yield f"its key is ({', '.join(present.key)}), the new one would be ({', '.join(wanted.key)})"
     for column in present.columns:
         now = wanted.column(column.name)
         if now is None:
-            raise SchemaConflict(f"field {column.name} is missing")
+            yield f"field {column.name} is missing"
+            continue
         if now.type is not column.type:
-            raise SchemaConflict(f"field {column.name} is {column.type}, the new one would be {now.type}")
+            yield f"field {column.name} is {column.type}, the new one would be {now.type}"
         if column.name in present.key and now.required is not column.required:
-            raise SchemaConflict(f"key field {column.name} would change whether it is required")
-        if now.required and not column.required:
-            raise SchemaConflict(f"field {column.name} would become required, but earlier rows may lack it")
-    added = [column for column in wanted.columns if present.column(column.name) is None]
-    for column in added:
-        if column.required:
-            raise SchemaConflict(f"new field {column.name} is required, but earlier rows lack it")
-    return added
+            yield f"key field {column.name} would change whether it is required"
+        elif now.required and not column.required:
+            yield f"field {column.name} would become required, but earlier rows may lack it"
+    for column in wanted.columns:
+        if column.required and present.column(column.name) is None:
+            yield f"new field {column.name} is required, but earlier rows lack it"

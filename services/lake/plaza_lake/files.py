@@ -55,7 +55,7 @@ def take_over(source_uri: str, target_uri: str, sha256: str, size: int) -> None:
                 source_uri, f"expected {size} bytes with SHA-256 {sha256}, found {found[1]} with {found[0]}"
             )
         part.replace(target)
-        _sync_directory(target.parent)
+        sync_directory(target.parent)
     finally:
         part.unlink(missing_ok=True)
 
@@ -92,7 +92,8 @@ def _open_regular(path: Path) -> int:
     return descriptor
 
 
-def _sync_directory(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
+    """Makes the names in a folder durable."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

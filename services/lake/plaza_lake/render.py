@@ -120,6 +120,13 @@ def render_aggregate(node: Aggregate, schema: TableSchema) -> exp.Expr:
             return exp.Max(this=column(of.name))
 
 
+def same_key(key: tuple[str, ...], left: str, right: str) -> exp.Expr:
+    """That two rows have the same key; absent values equal each other."""
+    return exp.and_(
+        *(exp.NullSafeEQ(this=column(name, left), expression=column(name, right)) for name in key)
+    )
+
+
 def ordered(order: tuple[tuple[str, bool], ...]) -> list[exp.Ordered]:
     """ORDER BY items from (column, descending) pairs; absent values last in both directions."""
     return [exp.Ordered(this=column(name), desc=desc, nulls_first=False) for name, desc in order]

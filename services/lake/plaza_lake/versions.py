@@ -19,7 +19,13 @@ VERSION: Final = "plaza.version"
 """Snapshot summary: the version's number, counted from 1."""
 BATCH_ID: Final = "plaza.batch-id"
 """Snapshot summary: the batch that this snapshot holds."""
+ROWS_ADDED: Final = "plaza.rows-added"
+"""Snapshot summary of an overwrite: the batch's own rows. Iceberg's `added-records` also counts the rows of
+rewritten files."""
+ROWS_REMOVED: Final = "plaza.rows-removed"
+"""Snapshot summary of an overwrite: rows of the version before that are in this one no more, or replaced."""
 PREFIX: Final = "plaza."
+_OWN: Final = frozenset({VERSION, BATCH_ID, ROWS_ADDED, ROWS_REMOVED})
 
 
 class VersionNotFound(NotFound):
@@ -47,6 +53,8 @@ class VersionInfo:
     batch_id: str
     properties: Mapping[str, str] = field(default_factory=dict)
     """What the writer noted (`contract-version`, …), without the prefix `plaza.`."""
+    rows_removed: int = 0
+    """Rows of the version before that this one replaced or left out."""
 
 
 def versions(lake: Lake, dataset: str, table: TableKind = "rows") -> tuple[VersionInfo, ...]:
@@ -98,12 +106,13 @@ def _info(snapshot: Snapshot) -> VersionInfo | None:
         version=int(summary[VERSION]),
         snapshot_id=snapshot.snapshot_id,
         committed_at=datetime.fromtimestamp(snapshot.timestamp_ms / 1000, UTC),
-        rows_added=int(summary.get("added-records", "0")),
+        rows_added=int(summary.get(ROWS_ADDED, summary.get("added-records", "0"))),
         total_rows=int(summary.get("total-records", "0")),
         batch_id=summary[BATCH_ID],
         properties={
             name.removeprefix(PREFIX): value
             for name, value in summary.items()
-            if name.startswith(PREFIX) and name not in (VERSION, BATCH_ID)
+            if name.startswith(PREFIX) and name not in _OWN
         },
+        rows_removed=int(summary.get(ROWS_REMOVED, "0")),
     )

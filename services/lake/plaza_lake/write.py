@@ -1,5 +1,7 @@
 """The one write path: a batch of staged files becomes one version, exactly once.
 
+A batch adds its rows, or takes the place of all rows, or of those with its keys (`LoadMode`).
+
 The batch id stands in the snapshot itself, so that "is it in?" and "put it in" are one atomic question to
 the catalog. Every step may be cut off and repeated: a file takes its place under a name made of batch id and
 hash; a commit that lost against another writer looks for its own batch before it tries again.
@@ -24,15 +26,25 @@ from pyiceberg.io.pyarrow import (
     data_file_statistics_from_parquet_metadata,
     parquet_path_to_id_mapping,
 )
-from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
+from pyiceberg.manifest import DataFile, DataFileContent, FileFormat, ManifestEntryStatus
 from pyiceberg.table import Table, Transaction
 from pyiceberg.table.metadata import TableMetadata
 
 from plaza_lake.evolution import evolve
 from plaza_lake.files import StagedFileMismatch, local_path, remove_others, take_over
+from plaza_lake.overwrite import LoadMode, Overwrite, UpsertWithoutKey, plan_overwrite
 from plaza_lake.schema import TableKind, TableSchema, arrow_schema
 from plaza_lake.tables import Lake, TableNotFound
-from plaza_lake.versions import BATCH_ID, PREFIX, VERSION, VersionInfo, find_batch, versions_of
+from plaza_lake.versions import (
+    BATCH_ID,
+    PREFIX,
+    ROWS_ADDED,
+    ROWS_REMOVED,
+    VERSION,
+    VersionInfo,
+    find_batch,
+    versions_of,
+)
 
 MAX_ATTEMPTS: Final = 20
 _BATCH_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -58,6 +70,8 @@ class CommitStep(StrEnum):
     """The table exists, the batch is not in it."""
     COPIED = "copied"
     """The files are in the table's folder, still invisible."""
+    REWRITTEN = "rewritten"
+    """So are the rows that stay of files which hold a replaced row (none in mode append)."""
     COMMITTED = "committed"
     """The catalog knows the new version."""
 
@@ -82,6 +96,8 @@ class CommittedVersion:
     rows_added: int
     total_rows: int
     repeated: bool
+    rows_removed: int = 0
+    """Rows of the version before that were replaced or left out."""
 
 
 def commit_batch(
@@ -93,21 +109,27 @@ def commit_batch(
     *,
     properties: Mapping[str, str] | None = None,
     table: TableKind = "rows",
+    mode: LoadMode = LoadMode.APPEND,
     on_step: Callable[[CommitStep], None] | None = None,
 ) -> CommittedVersion:
     """Makes one version of the staged files, or tells which version the batch already is.
 
     The batch id alone decides what is the same batch. `properties` are noted in the snapshot under `plaza.…`.
     `on_step` hears how far it came (progress; tests cut it off there). The table is made by its first batch;
-    new columns of `schema` are added to it.
+    new columns of `schema` are added to it. `mode` says what becomes of the rows that are there; it must be the
+    same whenever the batch is committed again. In mode upsert no two rows of the files may have the same key. A
+    batch without rows makes no version in any mode: an empty file does not empty a table.
 
-    Raises `EmptyBatch`, `StagedFileMissing`, `StagedFileMismatch`, `SchemaConflict`, `InvalidBatchId`,
+    Raises `EmptyBatch`, `UpsertWithoutKey`, `MergeOnRead`, `StagedFileMissing`, `StagedFileMismatch`,
+    `SchemaConflict`, `InvalidBatchId`,
     `CommitContended`, `LakeUnavailable`.
     """
     _check_batch_id(batch_id)
     step = on_step or (lambda _: None)
     if (done := _already_in(lake, dataset, table, batch_id)) is not None:
         return done
+    if mode is LoadMode.UPSERT and not schema.key:
+        raise UpsertWithoutKey(dataset)
     filled = [file for file in files if file.rows > 0]
     if not filled:
         raise EmptyBatch(
@@ -122,7 +144,9 @@ def commit_batch(
         try:
             batch.copy_in()
             step(CommitStep.COPIED)
-            info = batch.append_to(target)
+            overwrite = plan_overwrite(lake, target, schema, mode, batch.targets, batch.folder)
+            step(CommitStep.REWRITTEN)
+            info = batch.commit_to(target, overwrite)
         except (CommitFailedException, sqlalchemy.exc.DBAPIError, FileNotFoundError):
             # Lost the race; or the answer was lost; or the winner of the same batch tidied our copies away.
             if (done := _already_in(lake, dataset, table, batch_id)) is not None:
@@ -131,7 +155,7 @@ def commit_batch(
             target = lake.load(dataset, table)
             continue
         step(CommitStep.COMMITTED)
-        remove_others(batch.folder, set(batch.targets))
+        remove_others(batch.folder, {*batch.targets, *(file.uri for file in overwrite.kept)})
         return _committed(info, repeated=False)
     raise CommitContended(
         f"batch {batch_id} of {dataset} lost {MAX_ATTEMPTS} times against other writers",
@@ -163,7 +187,9 @@ def _already_in(lake: Lake, dataset: str, table: TableKind, batch_id: str) -> Co
 
 
 def _committed(info: VersionInfo, *, repeated: bool) -> CommittedVersion:
-    return CommittedVersion(info.version, info.snapshot_id, info.rows_added, info.total_rows, repeated)
+    return CommittedVersion(
+        info.version, info.snapshot_id, info.rows_added, info.total_rows, repeated, info.rows_removed
+    )
 
 
 def _files_added_by(table: Table, snapshot_id: int) -> set[str]:
@@ -174,6 +200,7 @@ def _files_added_by(table: Table, snapshot_id: int) -> set[str]:
         for manifest in manifests
         if manifest.added_snapshot_id == snapshot_id
         for entry in manifest.fetch_manifest_entry(table.io)
+        if entry.status == ManifestEntryStatus.ADDED  # an overwrite lists what stays once more
     }
 
 
@@ -202,26 +229,35 @@ class _Batch:
         for file, target in zip(self.files, self.targets, strict=True):
             take_over(file.uri, target, file.sha256, file.bytes)
 
-    def append_to(self, table: Table) -> VersionInfo:
-        """One atomic commit: schema change, if any, and the new files."""
+    def commit_to(self, table: Table, overwrite: Overwrite) -> VersionInfo:
+        """One atomic commit: schema change, if any, the new files, and the removed ones."""
         known = versions_of(table)
         number = known[-1].version + 1 if known else 1
         transaction = Transaction(table)
         evolve(transaction, self.schema)
         summary = {**self._noted, VERSION: str(number), BATCH_ID: self.batch_id}
-        with transaction.update_snapshot(snapshot_properties=summary).fast_append() as append:
+        if overwrite.removed:
+            summary[ROWS_ADDED] = str(sum(file.rows for file in self.files))
+            summary[ROWS_REMOVED] = str(overwrite.rows_removed)
+        snapshot = transaction.update_snapshot(snapshot_properties=summary)
+        with snapshot.overwrite() if overwrite.removed else snapshot.fast_append() as change:
+            metadata = transaction.table_metadata
             for file, target in zip(self.files, self.targets, strict=True):
-                append.append_data_file(_data_file(transaction.table_metadata, file, target, self.schema))
+                change.append_data_file(_data_file(metadata, target, file.rows, file.bytes, self.schema))
+            for kept in overwrite.kept:
+                change.append_data_file(_data_file(metadata, kept.uri, kept.rows, kept.bytes, self.schema))
+            for gone in overwrite.removed:
+                change.delete_data_file(gone)
         committed = find_batch(transaction.commit_transaction(), self.batch_id)
         assert committed is not None, "a commit that raised nothing is in the metadata"
         return committed
 
 
-def _data_file(metadata: TableMetadata, file: StagedFile, target: str, schema: TableSchema) -> DataFile:
+def _data_file(metadata: TableMetadata, target: str, rows: int, size: int, schema: TableSchema) -> DataFile:
     """Registers a Parquet file with its counts and bounds, as PyIceberg's `add_files` does; that refuses
     required columns, because DuckDB writes every column optional: here their nulls are counted instead."""
     parquet = pq.read_metadata(local_path(target))
-    _check_parquet(parquet, file, schema)
+    _check_parquet(parquet, target, rows, schema)
     iceberg = metadata.schema()
     statistics = data_file_statistics_from_parquet_metadata(
         parquet_metadata=parquet,
@@ -233,7 +269,7 @@ def _data_file(metadata: TableMetadata, file: StagedFile, target: str, schema: T
         file_path=target,
         file_format=FileFormat.PARQUET,
         partition=statistics.partition(metadata.spec(), iceberg),
-        file_size_in_bytes=file.bytes,
+        file_size_in_bytes=size,
         sort_order_id=None,
         spec_id=metadata.default_spec_id,
         equality_ids=None,
@@ -242,24 +278,24 @@ def _data_file(metadata: TableMetadata, file: StagedFile, target: str, schema: T
     )
 
 
-def _check_parquet(parquet: pq.FileMetaData, file: StagedFile, schema: TableSchema) -> None:
-    if parquet.num_rows != file.rows:
-        raise StagedFileMismatch(file.uri, f"expected {file.rows} rows, found {parquet.num_rows}")
+def _check_parquet(parquet: pq.FileMetaData, uri: str, rows: int, schema: TableSchema) -> None:
+    if parquet.num_rows != rows:
+        raise StagedFileMismatch(uri, f"expected {rows} rows, found {parquet.num_rows}")
     found = parquet.schema.to_arrow_schema().remove_metadata()
     expected = arrow_schema(schema)
     if found.names != expected.names:
         raise StagedFileMismatch(
-            file.uri, f"its columns are {', '.join(found.names)}; expected {', '.join(expected.names)}"
+            uri, f"its columns are {', '.join(found.names)}; expected {', '.join(expected.names)}"
         )
     for position, column in enumerate(schema.columns):
         if found.field(position).type != expected.field(position).type:
             raise StagedFileMismatch(
-                file.uri,
+                uri,
                 f"column {column.name} has type {found.field(position).type}, "
                 f"expected {expected.field(position).type}",
             )
         if column.required and _may_have_nulls(parquet, position):
-            raise StagedFileMismatch(file.uri, f"required column {column.name} has missing values")
+            raise StagedFileMismatch(uri, f"required column {column.name} has missing values")
 
 
 def _may_have_nulls(parquet: pq.FileMetaData, position: int) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import sqlalchemy.exc
 from plaza_lake import write
-from plaza_lake.evolution import SchemaConflict
+from plaza_lake.evolution import SchemaConflict, check_evolution
 from plaza_lake.files import StagedFileMismatch, StagedFileMissing
 from plaza_lake.schema import QUARANTINE_SCHEMA, Column, FieldType, TableSchema
 from plaza_lake.tables import InvalidDatasetName, Lake, LakeSettings, LakeUnavailable
@@ -342,6 +342,19 @@ def test_what_earlier_rows_cannot_follow_is_refused(lake: Lake, dataset: str, st
         with pytest.raises(SchemaConflict, match=problem):
             commit_batch(lake, dataset, schema, "b-2", [stage([{n: row[n] for n in schema.names}], schema)])
     assert version_info(lake, dataset).version == 1
+
+
+def test_every_difference_is_named(air: Any) -> None:
+    kinds = {"wd": FieldType.INTEGER, "pm2_5": FieldType.STRING}
+    columns = tuple(replace(c, type=kinds.get(c.name, c.type)) for c in air.schema.columns)
+    with pytest.raises(SchemaConflict) as raised:
+        check_evolution(air.schema, TableSchema(columns, air.schema.key))
+    assert raised.value.facts["differences"].splitlines() == [
+        "field pm2_5 is number, the new one would be string",
+        "field wd is string, the new one would be integer",
+    ]
+    wider = TableSchema((*air.schema.columns, Column("note", FieldType.STRING)), air.schema.key)
+    check_evolution(air.schema, wider)
 
 
 def test_a_database_that_is_away_is_said_so(dataset: str, tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """Contracts as Open Data Contract Standard 3.1 documents (Bitol ODCS v3.1.0), out.
 
 What the standard has no word for travels in `customProperties`, its own place for that: `unit`,
-`missingValues`, `steps`, `delimiter`, `ruleOrder`, `weight`.
+`missingValues`, `steps`, `ruleOrder`, `weight`, and of the file `delimiter`, `fileType`, `encoding`, `sheet`,
+`recordPath`.
 """
 
 from __future__ import annotations
@@ -72,6 +73,10 @@ def render(document: ContractDocument) -> str:
     custom = _custom(
         delimiter=contract.format.delimiter,
         missingValues=list(contract.format.missing_values),
+        fileType=contract.format.type,
+        encoding=contract.format.encoding,
+        sheet=contract.format.sheet,
+        recordPath=contract.format.record_path,
         steps=[MessageToDict(step, preserving_proto_field_name=True) for step in contract.steps],
         ruleOrder=_order(contract),
     )

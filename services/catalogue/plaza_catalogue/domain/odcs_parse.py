@@ -111,9 +111,16 @@ def _contract(table: _Node) -> pb.Contract:
     rank = {rule_id: index for index, rule_id in enumerate(custom.texts("ruleOrder"))}
     contract.rules.extend(sorted(rules, key=lambda rule: rank.get(rule.id, len(rank))))
     contract.steps.extend(_step(node) for node in custom.nodes("steps"))
-    if custom.text("delimiter") or custom.texts("missingValues"):
-        contract.format.delimiter = custom.text("delimiter")
-        contract.format.missing_values.extend(custom.texts("missingValues"))
+    written = pb.FileFormat(
+        delimiter=custom.text("delimiter"),
+        missing_values=custom.texts("missingValues"),
+        type=custom.text("fileType"),
+        encoding=custom.text("encoding"),
+        sheet=custom.text("sheet"),
+        record_path=custom.text("recordPath"),
+    )
+    if written != pb.FileFormat():
+        contract.format.CopyFrom(written)
     return contract
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
 from google.api import httpbody_pb2
 from plaza.catalogue.v1 import catalogue_pb2 as pb
 from plaza.catalogue.v1 import catalogue_pb2_grpc
@@ -9,7 +12,9 @@ from plaza_kit.rpc.server import ServicerContext
 
 from plaza_catalogue.usecases.departments import Departments
 from plaza_catalogue.usecases.directory import Directory
+from plaza_catalogue.usecases.directory_files import DirectoryFiles
 from plaza_catalogue.usecases.documents import Documents
+from plaza_catalogue.usecases.history import History
 from plaza_catalogue.usecases.ports import World
 from plaza_catalogue.usecases.registration import Registration
 
@@ -25,6 +30,8 @@ class CatalogueServicer(catalogue_pb2_grpc.CatalogueServiceServicer):
         self._registration = Registration(world)
         self._directory = Directory(world)
         self._documents = Documents(world, self._directory)
+        self._files = DirectoryFiles(world)
+        self._history = History(world, self._registration)
 
     async def GetDepartment(self, request: pb.GetDepartmentRequest, rpc: ServicerContext) -> pb.Department:
         return await self._departments.get(request)
@@ -85,6 +92,41 @@ class CatalogueServicer(catalogue_pb2_grpc.CatalogueServiceServicer):
         self, request: pb.RenderContractRequest, rpc: ServicerContext
     ) -> httpbody_pb2.HttpBody:
         return _yaml(self._documents.render(request))
+
+    async def ImportDirectory(
+        self, request_iterator: AsyncIterator[pb.ImportDirectoryRequest], rpc: ServicerContext
+    ) -> pb.ImportDirectoryResponse:
+        return await self._files.receive(request_iterator)
+
+    async def ExportDirectory(
+        self, request: pb.ExportDirectoryRequest, rpc: ServicerContext
+    ) -> AsyncIterator[httpbody_pb2.HttpBody]:
+        async with aclosing(self._files.export(request)) as pieces:
+            async for content_type, data in pieces:
+                yield httpbody_pb2.HttpBody(content_type=content_type, data=data)
+
+    async def GetMetadataVersion(
+        self, request: pb.GetMetadataVersionRequest, rpc: ServicerContext
+    ) -> pb.MetadataVersion:
+        return await self._history.version(request)
+
+    async def DiffMetadataVersions(
+        self, request: pb.DiffMetadataVersionsRequest, rpc: ServicerContext
+    ) -> pb.DiffMetadataVersionsResponse:
+        return await self._history.diff(request)
+
+    async def RestoreMetadataVersion(
+        self, request: pb.RestoreMetadataVersionRequest, rpc: ServicerContext
+    ) -> pb.Dataset:
+        return await self._history.restore(request)
+
+    async def GetContract(self, request: pb.GetContractRequest, rpc: ServicerContext) -> pb.ContractVersion:
+        return await self._history.contract(request)
+
+    async def ListContracts(
+        self, request: pb.ListContractsRequest, rpc: ServicerContext
+    ) -> pb.ListContractsResponse:
+        return await self._history.contracts(request)
 
 
 def _yaml(document: str) -> httpbody_pb2.HttpBody:

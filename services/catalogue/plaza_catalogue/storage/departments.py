@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from plaza.catalogue.v1 import catalogue_pb2 as pb
+from plaza_kit.db import Reader
 from plaza_kit.names import DepartmentId
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -39,18 +40,23 @@ async def insert(
     return inserted.first() is not None
 
 
-async def find(connection: AsyncConnection, department: DepartmentId) -> pb.Department | None:
-    found = await connection.execute(
-        text(f"{_SELECT} WHERE department = :department"), {"department": department}
+async def find(reader: Reader, department: DepartmentId) -> pb.Department | None:
+    found = await reader.rows(f"{_SELECT} WHERE department = :department", {"department": department})
+    return rows.department_of(found[0]) if found else None
+
+
+async def hold(connection: AsyncConnection, department: DepartmentId) -> None:
+    """Until the transaction ends nobody else registers a dataset here; readers are not held up."""
+    await connection.execute(
+        text("SELECT 1 FROM departments WHERE department = :department FOR UPDATE"),
+        {"department": department},
     )
-    row = found.first()
-    return rows.department_of(row._mapping) if row is not None else None
 
 
-async def page(connection: AsyncConnection, after: str, limit: int) -> list[pb.Department]:
+async def page(reader: Reader, after: str, limit: int) -> list[pb.Department]:
     """By id, those behind `after`."""
-    found = await connection.execute(
-        text(f"{_SELECT} WHERE department > :after ORDER BY department LIMIT :limit"),
+    found = await reader.rows(
+        f"{_SELECT} WHERE department > :after ORDER BY department LIMIT :limit",
         {"after": after, "limit": limit},
     )
-    return [rows.department_of(row._mapping) for row in found]
+    return [rows.department_of(row) for row in found]

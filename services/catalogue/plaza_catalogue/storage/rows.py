@@ -81,6 +81,8 @@ def metadata_version_of(row: Row) -> pb.MetadataVersion:
         author=row["author"],
         create_time=moment(row["create_time"]),
         changed_fields=row["changed_fields"],
+        name=f"{name_of(row)}/metadataVersions/{row['version']}",
+        contract_version=row["contract_version"],
     )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from plaza.catalogue.v1 import catalogue_pb2 as pb
 from plaza_kit.names import DatasetName
-from plaza_kit.search_words import normalise, phrases, query_tokens
+from plaza_kit.search_words import SearchEntry, normalise, phrases, query_tokens
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -24,7 +26,13 @@ _ORDER = (
 
 async def put(connection: AsyncConnection, name: DatasetName, dataset: pb.Dataset) -> None:
     """What a dataset is found by from now on. `dataset` as a caller sees it, with its provider."""
-    entry = search_entry(dataset)
+    await put_many(connection, [(name, dataset)])
+
+
+async def put_many(connection: AsyncConnection, found: Sequence[tuple[DatasetName, pb.Dataset]]) -> None:
+    """`put`, for many at once."""
+    if not found:
+        return
     await connection.execute(
         text(
             "INSERT INTO search (department, dataset, title, title_en, title_tokens, tokens, content)"
@@ -33,16 +41,20 @@ async def put(connection: AsyncConnection, name: DatasetName, dataset: pb.Datase
             " title_en = excluded.title_en, title_tokens = excluded.title_tokens,"
             " tokens = excluded.tokens, content = excluded.content"
         ),
-        {
-            "department": name.department,
-            "dataset": name.dataset,
-            "title": entry.title,
-            "title_en": entry.title_en,
-            "title_tokens": entry.title_tokens,
-            "tokens": entry.tokens,
-            "content": entry.text,
-        },
+        [_row(name, search_entry(dataset)) for name, dataset in found],
     )
+
+
+def _row(name: DatasetName, entry: SearchEntry) -> dict[str, object]:
+    return {
+        "department": name.department,
+        "dataset": name.dataset,
+        "title": entry.title,
+        "title_en": entry.title_en,
+        "title_tokens": entry.title_tokens,
+        "tokens": entry.tokens,
+        "content": entry.text,
+    }
 
 
 async def find(

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from plaza.catalogue.v1 import catalogue_pb2 as pb
+from plaza_kit.db import Reader
 from plaza_kit.names import DatasetName
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -92,25 +93,20 @@ async def withdraw(connection: AsyncConnection, name: DatasetName, number: int, 
     )
 
 
-async def find(connection: AsyncConnection, name: DatasetName, version: int) -> pb.Version | None:
-    found = await connection.execute(
-        text(
-            "SELECT * FROM versions WHERE department = :department AND dataset = :dataset"
-            " AND version = :version AND commit_time IS NOT NULL"
-        ),
+async def find(reader: Reader, name: DatasetName, version: int) -> pb.Version | None:
+    found = await reader.rows(
+        "SELECT * FROM versions WHERE department = :department AND dataset = :dataset"
+        " AND version = :version AND commit_time IS NOT NULL",
         _key(name, version),
     )
-    row = found.first()
-    return rows.version_of(row._mapping) if row is not None else None
+    return rows.version_of(found[0]) if found else None
 
 
-async def page(connection: AsyncConnection, name: DatasetName, before: int, limit: int) -> list[pb.Version]:
+async def page(reader: Reader, name: DatasetName, before: int, limit: int) -> list[pb.Version]:
     """Newest first, those with a smaller number than `before`."""
-    found = await connection.execute(
-        text(
-            "SELECT * FROM versions WHERE department = :department AND dataset = :dataset"
-            " AND version < :version AND commit_time IS NOT NULL ORDER BY version DESC LIMIT :limit"
-        ),
+    found = await reader.rows(
+        "SELECT * FROM versions WHERE department = :department AND dataset = :dataset"
+        " AND version < :version AND commit_time IS NOT NULL ORDER BY version DESC LIMIT :limit",
         _key(name, before) | {"limit": limit},
     )
-    return [rows.version_of(row._mapping) for row in found]
+    return [rows.version_of(row) for row in found]

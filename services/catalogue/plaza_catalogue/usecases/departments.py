@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from plaza.catalogue.v1 import catalogue_pb2 as pb
-from plaza_kit.db import Scope
+from plaza_kit.db import Scope, within
 from plaza_kit.db.outbox import NewEvent
 from plaza_kit.db.requests import digest, is_first
 from plaza_kit.errors import AlreadyExists
@@ -31,8 +31,7 @@ class Departments:
         """Raises UnknownDepartment."""
         principal = self._world.policy.authorize("directory.read", Resource.system())
         department = parse_department(request.name)
-        async with self._world.database.transaction(Scope.of(principal)) as connection:
-            found = await departments.find(connection, department)
+        found = await departments.find(self._world.database.reader(Scope.of(principal)), department)
         if found is None:
             raise unknown_department(department)
         return found
@@ -41,8 +40,8 @@ class Departments:
         """Raises BadPageToken."""
         principal = self._world.policy.authorize("directory.read", Resource.system())
         page = Page.of("departments", (), request.page_size, request.page_token, ("",))
-        async with self._world.database.transaction(Scope.of(principal)) as connection:
-            found = await departments.page(connection, str(page.start[0]), page.size + 1)
+        reader = self._world.database.reader(Scope.of(principal))
+        found = await departments.page(reader, str(page.start[0]), page.size + 1)
         items, more = page.cut(found)
         token = page.token((parse_department(items[-1].name),)) if more else ""
         return pb.ListDepartmentsResponse(departments=items, next_page_token=token)
@@ -62,7 +61,7 @@ class Departments:
                 await self._world.outbox.write(
                     connection, NewEvent(CREATED, name, {"department": name}, principal.name)
                 )
-            created = await departments.find(connection, department)
+            created = await departments.find(within(connection), department)
         self._world.outbox.wake()
         if created is None:
             raise unknown_department(department)

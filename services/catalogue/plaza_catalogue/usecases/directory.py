@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from plaza.catalogue.v1 import catalogue_pb2 as pb
-from plaza_kit.db import Scope
+from plaza_kit.db import Reader, Scope
 from plaza_kit.errors import NotFound
 from plaza_kit.names import (
     ALL_DEPARTMENTS,
@@ -41,21 +41,20 @@ class Directory:
 
     async def dataset(self, name: DatasetName) -> pb.Dataset:
         """One dataset, if the caller may read the directory. Raises UnknownDataset."""
-        async with self._reading() as connection:
-            found = await datasets.find(connection, name)
+        found = await datasets.find(self._reader(), name)
         if found is None:
             raise unknown_dataset(name)
         return found
 
     async def list(self, request: pb.ListDatasetsRequest) -> pb.ListDatasetsResponse:
         """Raises UnknownDepartment, BadPageToken."""
-        department = "" if request.parent == ALL_DEPARTMENTS else parse_department(request.parent)
+        department = None if request.parent == ALL_DEPARTMENTS else parse_department(request.parent)
         page = Page.of("datasets", (request.parent,), request.page_size, request.page_token, ("", ""))
-        async with self._reading() as connection:
-            if department and await departments.find(connection, parse_department(request.parent)) is None:
-                raise unknown_department(department)
-            after = (str(page.start[0]), str(page.start[1]))
-            found = await datasets.page(connection, department, after, page.size + 1)
+        after = (str(page.start[0]), str(page.start[1]))
+        reader = self._reader()
+        found = await datasets.page(reader, department or "", after, page.size + 1)
+        if not found and department and await departments.find(reader, department) is None:
+            raise unknown_department(department)
         items, more = page.cut(found)
         token = ""
         if more:
@@ -81,10 +80,10 @@ class Directory:
         """Raises UnknownDataset, BadPageToken."""
         name = DatasetName.parse(request.parent)
         page = Page.of("metadata", (request.parent,), request.page_size, request.page_token, _NEWEST)
-        async with self._reading() as connection:
-            found = await datasets.metadata_versions(connection, name, int(page.start[0]), page.size + 1)
-            if not found and await datasets.find(connection, name) is None:
-                raise unknown_dataset(name)
+        reader = self._reader()
+        found = await datasets.metadata_versions(reader, name, int(page.start[0]), page.size + 1)
+        if not found and await datasets.find(reader, name) is None:
+            raise unknown_dataset(name)
         items, more = page.cut(found)
         token = page.token((items[-1].version,)) if more else ""
         return pb.ListMetadataVersionsResponse(metadata_versions=items, next_page_token=token)
@@ -93,10 +92,10 @@ class Directory:
         """Raises UnknownDataset, BadPageToken."""
         name = DatasetName.parse(request.parent)
         page = Page.of("versions", (request.parent,), request.page_size, request.page_token, _NEWEST)
-        async with self._reading() as connection:
-            found = await versions.page(connection, name, int(page.start[0]), page.size + 1)
-            if not found and await datasets.find(connection, name) is None:
-                raise unknown_dataset(name)
+        reader = self._reader()
+        found = await versions.page(reader, name, int(page.start[0]), page.size + 1)
+        if not found and await datasets.find(reader, name) is None:
+            raise unknown_dataset(name)
         items, more = page.cut(found)
         token = page.token((items[-1].version,)) if more else ""
         return pb.ListVersionsResponse(versions=items, next_page_token=token)
@@ -104,13 +103,16 @@ class Directory:
     async def version(self, request: pb.GetVersionRequest) -> pb.Version:
         """Raises UnknownVersion."""
         name, number = parse_version(request.name)
-        async with self._reading() as connection:
-            found = await versions.find(connection, name, number)
+        found = await versions.find(self._reader(), name, number)
         if found is None:
             raise UnknownVersion(
                 f"{request.name} was never committed", remedy="list the versions of the dataset"
             )
         return found
+
+    def _reader(self) -> Reader:
+        principal = self._world.policy.authorize("directory.read", Resource.system())
+        return self._world.database.reader(Scope.of(principal))
 
     @asynccontextmanager
     async def _reading(self) -> AsyncIterator[AsyncConnection]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import datetime
 
 from plaza.catalogue.v1 import catalogue_pb2 as pb
-from plaza_kit.db import Scope
+from plaza_kit.db import Scope, within
 from plaza_kit.db.outbox import NewEvent
 from plaza_kit.db.requests import is_first
 from plaza_kit.errors import AlreadyExists
@@ -60,7 +61,7 @@ class Registration:
     async def _insert(
         self, connection: AsyncConnection, principal: Principal, name: DatasetName, given: pb.Dataset
     ) -> None:
-        owner = await departments.find(connection, name.department)
+        owner = await departments.find(within(connection), name.department)
         if owner is None:
             raise unknown_department(name.department)
         dataset = pb.Dataset()
@@ -68,15 +69,15 @@ class Registration:
         if not dataset.code:
             dataset.code = rules.made_code(owner.provider_code, await datasets.next_code(connection))
         changed = rules.changed_fields(pb.Dataset(), dataset)
-        change = self._change(principal, name, 1, [*changed, *rules.CONFIRMED])
+        change = change_of(principal, name, 1, [*changed, *rules.CONFIRMED], self._world.now())
         published = change.now.astimezone(self._world.zone).date()
         if not await datasets.insert(connection, name, dataset, change, published):
-            if await datasets.find(connection, name) is None:
+            if await datasets.find(within(connection), name) is None:
                 raise _code_taken(dataset.code)
             raise DatasetExists(f"{name} exists already", remedy="choose another dataset_id")
         created = await _found(connection, name)
         await search.put(connection, name, created)
-        await self._world.outbox.write(connection, _registered(name, created, principal))
+        await self._world.outbox.write(connection, registered_event(name, created, principal))
 
     async def update(self, request: pb.UpdateDatasetRequest) -> pb.Dataset:
         """Raises UnknownDataset, EtagMismatch, NotUpdatable, InvalidRequest, CodeTaken."""
@@ -85,7 +86,7 @@ class Registration:
         async with self._world.database.transaction(Scope.of(caller())) as connection:
             current = await _found(connection, name)
             principal = self._world.policy.authorize("dataset.update", _resource(current))
-            locked = await datasets.find(connection, name, lock=True)
+            locked = await datasets.find_to_change(connection, name)
             if locked is None:
                 raise unknown_dataset(name)
             updated = await self._apply(connection, principal, name, locked, request)
@@ -115,30 +116,26 @@ class Registration:
             return current
         if "code" in changed and await datasets.code_taken(connection, name, dataset.code):
             raise _code_taken(dataset.code)
-        change = self._change(principal, name, current.metadata_version + 1, changed)
+        change = change_of(principal, name, current.metadata_version + 1, changed, self._world.now())
         await datasets.update(connection, name, dataset, change)
         updated = await _found(connection, name)
         await search.put(connection, name, updated)
-        data: dict[str, object] = {
-            "department": f"departments/{name.department}",
-            "dataset": str(name),
-            "metadata_version": change.version,
-            "changed_fields": ",".join(changed),
-        }
-        await self._world.outbox.write(connection, NewEvent(UPDATED, str(name), data, principal.name))
+        await self._world.outbox.write(connection, updated_event(name, change, principal))
         return updated
 
-    def _change(
-        self, principal: Principal, name: DatasetName, version: int, changed: list[str]
-    ) -> datasets.Change:
-        return datasets.Change(
-            principal=principal.name,
-            author=principal.display_name,
-            now=self._world.now(),
-            version=version,
-            changed_fields=changed,
-            etag=hashlib.sha256(f"{name}@{version}".encode()).hexdigest()[:16],
-        )
+
+def change_of(
+    principal: Principal, name: DatasetName, version: int, changed: list[str], now: datetime
+) -> datasets.Change:
+    """The next version of a dataset's metadata."""
+    return datasets.Change(
+        principal=principal.name,
+        author=principal.display_name,
+        now=now,
+        version=version,
+        changed_fields=changed,
+        etag=hashlib.sha256(f"{name}@{version}".encode()).hexdigest()[:16],
+    )
 
 
 def _check(dataset: pb.Dataset) -> None:
@@ -149,7 +146,7 @@ def _check(dataset: pb.Dataset) -> None:
 
 
 async def _found(connection: AsyncConnection, name: DatasetName) -> pb.Dataset:
-    found = await datasets.find(connection, name)
+    found = await datasets.find(within(connection), name)
     if found is None:
         raise unknown_dataset(name)
     return found
@@ -163,7 +160,19 @@ def _resource(dataset: pb.Dataset) -> Resource:
     )
 
 
-def _registered(name: DatasetName, dataset: pb.Dataset, principal: Principal) -> NewEvent:
+def updated_event(name: DatasetName, change: datasets.Change, principal: Principal) -> NewEvent:
+    """A new version of the metadata."""
+    data: dict[str, object] = {
+        "department": f"departments/{name.department}",
+        "dataset": str(name),
+        "metadata_version": change.version,
+        "changed_fields": ",".join(change.changed_fields),
+    }
+    return NewEvent(UPDATED, str(name), data, principal.name)
+
+
+def registered_event(name: DatasetName, dataset: pb.Dataset, principal: Principal) -> NewEvent:
+    """A dataset, as a caller sees it, is in the directory."""
     resource = _resource(dataset)
     data: dict[str, object] = {
         "department": f"departments/{name.department}",

@@ -44,7 +44,7 @@ def portal_router(source: PortalSource, site: Site, clock: Clock = _now) -> APIR
     portal = _Portal(source, site, clock)
     router = APIRouter(include_in_schema=False)
     router.add_route("/", portal.front, methods=["GET"])
-    router.add_route("/preferences", portal.preferences, methods=["POST"])
+    router.add_route("/preferences", preferences, methods=["POST"])
     router.add_route(f"{PREFIX}/{{digest}}/{{name}}", static, methods=["GET"])
     for language in Language:
         for path, page in (
@@ -72,6 +72,29 @@ async def static(request: Request) -> Response:
         return PlainTextResponse("no such file", 404)
     headers = {"Cache-Control": IMMUTABLE, "X-Content-Type-Options": "nosniff"}
     return Response(asset.body, media_type=asset.media_type, headers=headers)
+
+
+async def preferences(request: Request) -> Response:
+    """Keeps the theme and the language in cookies; goes back to a page of this site, never elsewhere."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _LONGEST_FORM:
+            return PlainTextResponse("the form is too long", 413)
+    form = parse_qs(body.decode("utf-8", "replace"))
+    chosen = {name: values[-1] for name, values in form.items()}
+    target = addresses.same_site(chosen.get("next", "")) or "/"
+    lang = chosen.get("lang")
+    if lang in tuple(Language):
+        target = addresses.in_language(target, Language(lang))
+    response = RedirectResponse(target, 303, {"Cache-Control": "no-store"})
+    kept = {"theme": ("light", "dark"), "lang": tuple(Language)}
+    for name, allowed in kept.items():
+        if chosen.get(name) in allowed:
+            response.set_cookie(
+                name, chosen[name], max_age=_YEAR, samesite="lax", secure=request.url.scheme == "https"
+            )
+    return response
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,28 +149,6 @@ class _Portal:
 
     async def nowhere(self, request: Request, language: Language) -> Response:
         return error_response(request, self.site, 404, self.clock())
-
-    async def preferences(self, request: Request) -> Response:
-        """Keeps the theme and the language in cookies; goes back to a page of this site, never elsewhere."""
-        body = b""
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > _LONGEST_FORM:
-                return PlainTextResponse("the form is too long", 413)
-        form = parse_qs(body.decode("utf-8", "replace"))
-        chosen = {name: values[-1] for name, values in form.items()}
-        target = addresses.same_site(chosen.get("next", "")) or "/"
-        lang = chosen.get("lang")
-        if lang in tuple(Language):
-            target = addresses.in_language(target, Language(lang))
-        response = RedirectResponse(target, 303, {"Cache-Control": "no-store"})
-        kept = {"theme": ("light", "dark"), "lang": tuple(Language)}
-        for name, allowed in kept.items():
-            if chosen.get(name) in allowed:
-                response.set_cookie(
-                    name, chosen[name], max_age=_YEAR, samesite="lax", secure=request.url.scheme == "https"
-                )
-        return response
 
     def _frame(self, request: Request, language: Language, in_data: bool = True) -> Frame:
         frame = _frame(request, language, self.site, self.clock())

@@ -1,4 +1,4 @@
-"""Routes that carry bytes, written by hand: uploads, rows, refused rows, released files."""
+"""Routes that carry bytes, written by hand: uploads, rows, refused rows, released files, directories."""
 
 from __future__ import annotations
 
@@ -8,19 +8,28 @@ from typing import Any
 from plaza_gateway.openapi.constraints import Schema
 from plaza_gateway.openapi.operations import Operations
 from plaza_gateway.openapi.schemas import Schemas
-from plaza_gateway.streams import quarantine, releases, rows, uploads
+from plaza_gateway.streams import directory, quarantine, releases, rows, uploads
 from plaza_gateway.transcode.descriptors import Contract, Face
 from plaza_gateway.transcode.endpoints import HandWritten
 from plaza_gateway.transcode.routes import on_face
 from plaza_gateway.transcode.shapes import Shapes
 
-STREAMS: tuple[HandWritten, ...] = (uploads.ROUTE, rows.ROUTE, quarantine.ROUTE, releases.ROUTE)
+STREAMS: tuple[HandWritten, ...] = (
+    uploads.ROUTE,
+    rows.ROUTE,
+    quarantine.ROUTE,
+    releases.ROUTE,
+    directory.IMPORT,
+    directory.EXPORT,
+)
 
 # What is generated knows path, query and problems; of the quarantine it is the whole truth.
 _DESCRIBED: Mapping[HandWritten, Callable[[Schema, Schemas], Schema]] = {
     uploads.ROUTE: uploads.describe,
     rows.ROUTE: rows.describe,
     releases.ROUTE: releases.describe,
+    directory.IMPORT: directory.describe_import,
+    directory.EXPORT: directory.describe_export,
 }
 
 
@@ -34,5 +43,15 @@ def stream_paths(descriptor_set: bytes, faces: frozenset[Face]) -> dict[str, dic
             path, operation = operations.describe(each.route(contract))
             if each in _DESCRIBED:
                 operation = _DESCRIBED[each](operation, operations.schemas)
-            paths.setdefault(path, {})[each.verb.lower()] = operation
+            paths.setdefault(path, {})[each.verb.lower()] = _inlined(operation, operations.schemas.components)
     return paths
+
+
+def _inlined(part: Any, components: Mapping[str, Schema]) -> Any:
+    """Schemas in the places of references to them: these paths go into a document with components of its own."""
+    if isinstance(part, dict):
+        name = str(part.get("$ref", "")).removeprefix("#/components/schemas/")
+        if name in components:
+            return _inlined(components[name], components)
+        return {key: _inlined(value, components) for key, value in part.items()}
+    return [_inlined(each, components) for each in part] if isinstance(part, list) else part

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, Final, NewType
 
 from plaza_kit.errors import AlreadyExists
+from plaza_lake.overwrite import LoadMode
 from plaza_lake.write import StagedFile
 
 BatchId = NewType("BatchId", str)
@@ -37,23 +38,33 @@ class BatchIdentity:
     contract_version: int
     nonce: str = ""
     """The run's id when a person wants the file loaded again; else empty."""
+    mode: LoadMode = LoadMode.APPEND
+    replay: bool = False
+    """Whether the file's rows repair quarantined ones."""
 
     @property
     def id(self) -> BatchId:
-        """UUIDv5 of the four parts; no part can hold the line end that parts them."""
-        parts = (self.dataset, self.sha256, str(self.contract_version), self.nonce)
+        """UUIDv5 of the parts; none can hold the line end that parts them. Of an append it has the four parts
+        that it had when there was nothing else."""
+        parts = [self.dataset, self.sha256, str(self.contract_version), self.nonce]
+        if self.mode is not LoadMode.APPEND:
+            parts.append(self.mode.value)
+        if self.replay:
+            parts.append("replay")
         return BatchId(str(uuid.uuid5(_NAMESPACE, "\n".join(parts))))
 
 
 class AlreadyIngested(AlreadyExists):
     """This file was loaded before under this contract, or is being loaded now."""
 
-    def __init__(self, run: str, batch: str, version: int) -> None:
+    def __init__(self, run: str, batch: str, version: int, *, replay: bool = False) -> None:
         words = f"already ingested as version {version} by" if version else "is being ingested already by"
         facts = {"run": run, "batch": batch} | ({"version": str(version)} if version else {})
         super().__init__(
             f"this file {words} {run}",
-            remedy="if it must be loaded again all the same, say why: --reload REASON (reload_reason)",
+            remedy="export the rows that are still held, repair those, and replay that file"
+            if replay
+            else "if it must be loaded again all the same, say why: --reload REASON (reload_reason)",
             facts=facts,
         )
 
@@ -67,6 +78,8 @@ class Decision:
     refused: StagedFile | None
     """In the form of the quarantine table; None: no row was refused."""
     refused_by_reason: Mapping[str, int]
+    warnings: tuple[str, ...] = ()
+    """What the reader of the run should know about it."""
 
     @property
     def rows_accepted(self) -> int:
@@ -74,7 +87,8 @@ class Decision:
 
     @property
     def rows_refused(self) -> int:
-        return self.refused.rows if self.refused else 0
+        """Of a replay also those that are no new rows of the quarantine."""
+        return sum(self.refused_by_reason.values())
 
     def to_json(self) -> dict[str, Any]:
         """As it is kept in the database."""
@@ -82,6 +96,7 @@ class Decision:
             "accepted": asdict(self.accepted) if self.accepted else None,
             "refused": asdict(self.refused) if self.refused else None,
             "refused_by_reason": dict(self.refused_by_reason),
+            "warnings": list(self.warnings),
         }
 
     @classmethod
@@ -92,4 +107,5 @@ class Decision:
             StagedFile(**accepted) if accepted else None,
             StagedFile(**refused) if refused else None,
             {str(reason): int(count) for reason, count in kept["refused_by_reason"].items()},
+            tuple(kept.get("warnings", ())),
         )

@@ -1,4 +1,4 @@
-"""The two events that tell how a load ended. Names, hashes and counts; never rows."""
+"""Events that tell how a load ended, and what became of quarantined rows. Names, hashes and counts; never rows."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ from dataclasses import dataclass
 
 VERSION_COMMITTED = "city.plaza.ingestion.version.committed.v1"
 BATCH_REFUSED = "city.plaza.ingestion.batch.refused.v1"
+RUN_CANCELLED = "city.plaza.ingestion.run.cancelled.v1"
+ROW_REPLAYED = "city.plaza.ingestion.quarantined_row.replayed.v1"
+"""One event for all rows of a replay."""
+ROW_DISCARDED = "city.plaza.ingestion.quarantined_row.discarded.v1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +28,9 @@ class Outcome:
     rows: int = 0
     """Of the whole version."""
     rows_added: int = 0
+    mode: str = "append"
+    rows_removed: int = 0
+    """Of the version before: replaced, or left out."""
 
     @property
     def type(self) -> str:
@@ -46,4 +53,10 @@ class Outcome:
         }
         if not self.version:
             return common
-        return common | {"version": self.version, "rows": self.rows, "rows_added": self.rows_added}
+        return common | {
+            "version": self.version,
+            "rows": self.rows,
+            "rows_added": self.rows_added,
+            "rows_removed": self.rows_removed,
+            "mode": self.mode,
+        }

@@ -2,6 +2,7 @@
 
     queued → leased → running → committing → succeeded
                  ↘ (lease runs out: leased again)   ↘ failed, from everywhere before the end
+       ↘ cancelled, by a person, until it is being committed
 
 A lease is a fence: every taking makes a new token, and only the newest one moves the run.
 """
@@ -40,6 +41,7 @@ class RunState(StrEnum):
     COMMITTING = "committing"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
+    CANCELLED = "cancelled"
 
 
 class Action(StrEnum):
@@ -53,18 +55,25 @@ class Action(StrEnum):
     """The worker has staged everything; ingestion commits."""
     SUCCEED = "succeed"
     FAIL = "fail"
+    CANCEL = "cancel"
+    """A person does not want it any more."""
 
 
-ENDED: Final = frozenset({RunState.SUCCEEDED, RunState.FAILED})
+ENDED: Final = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED})
 _HELD: Final = frozenset({RunState.LEASED, RunState.RUNNING})
 _NEXT: Final[Mapping[RunState, Mapping[Action, RunState]]] = {
-    RunState.QUEUED: {Action.TAKE: RunState.LEASED, Action.FAIL: RunState.FAILED},
+    RunState.QUEUED: {
+        Action.TAKE: RunState.LEASED,
+        Action.FAIL: RunState.FAILED,
+        Action.CANCEL: RunState.CANCELLED,
+    },
     RunState.LEASED: {
         Action.TAKE: RunState.LEASED,
         Action.RENEW: RunState.RUNNING,
         Action.HAND_OVER: RunState.COMMITTING,
         Action.SUCCEED: RunState.SUCCEEDED,
         Action.FAIL: RunState.FAILED,
+        Action.CANCEL: RunState.CANCELLED,
     },
     RunState.RUNNING: {
         Action.TAKE: RunState.LEASED,
@@ -72,10 +81,12 @@ _NEXT: Final[Mapping[RunState, Mapping[Action, RunState]]] = {
         Action.HAND_OVER: RunState.COMMITTING,
         Action.SUCCEED: RunState.SUCCEEDED,
         Action.FAIL: RunState.FAILED,
+        Action.CANCEL: RunState.CANCELLED,
     },
     RunState.COMMITTING: {Action.SUCCEED: RunState.SUCCEEDED, Action.FAIL: RunState.FAILED},
     RunState.SUCCEEDED: {},
     RunState.FAILED: {},
+    RunState.CANCELLED: {},
 }
 
 
@@ -94,10 +105,15 @@ class IllegalTransition(FailedPrecondition):
 class LeaseLost(Aborted):
     """The lease is not the run's newest one: somebody else works on it, or it has ended."""
 
+    def __init__(self, message: str = "this lease does not hold any more") -> None:
+        super().__init__(message, remedy="stop, touch no file, and lease work again")
+
+
+class RunCancelled(LeaseLost):
+    """A person cancelled the run: for its worker the same as a lost lease."""
+
     def __init__(self) -> None:
-        super().__init__(
-            "this lease does not hold any more", remedy="stop, touch no file, and lease work again"
-        )
+        super().__init__("this run was cancelled")
 
 
 class LeaseStillHeld(Aborted):
@@ -161,7 +177,13 @@ class Standing:
         """Raises IllegalTransition."""
         return replace(self, state=_after(self.state, Action.FAIL), lease_until=None)
 
+    def cancel(self) -> Standing:
+        """By a person. Raises IllegalTransition."""
+        return replace(self, state=_after(self.state, Action.CANCEL), lease_until=None)
+
     def _check(self, lease: LeaseToken) -> None:
+        if self.lease == lease and self.state is RunState.CANCELLED:
+            raise RunCancelled
         if self.lease != lease or self.state not in _HELD:
             raise LeaseLost
 

@@ -9,8 +9,10 @@ from plaza.ingestion.v1 import ingestion_pb2 as pb
 from plaza.ingestion.v1 import ingestion_pb2_grpc
 from plaza_kit.rpc.server import ServicerContext
 
+from plaza_ingestion.usecases.cancelling import Cancelling
 from plaza_ingestion.usecases.ports import World
 from plaza_ingestion.usecases.quarantine import Quarantine
+from plaza_ingestion.usecases.repairing import Repairing
 from plaza_ingestion.usecases.running import Running
 from plaza_ingestion.usecases.starting import Starting
 from plaza_ingestion.usecases.uploads import Uploads
@@ -23,7 +25,9 @@ class IngestionServicer(ingestion_pb2_grpc.IngestionServiceServicer):
         self._uploads = Uploads(world)
         self._starting = Starting(world)
         self._running = Running(world)
+        self._cancelling = Cancelling(world)
         self._quarantine = Quarantine(world)
+        self._repairing = Repairing(world)
 
     async def UploadFile(
         self, request_iterator: AsyncIterator[pb.UploadFileRequest], rpc: ServicerContext
@@ -35,6 +39,22 @@ class IngestionServicer(ingestion_pb2_grpc.IngestionServiceServicer):
 
     async def IngestUpload(self, request: pb.IngestUploadRequest, rpc: ServicerContext) -> pb.Run:
         return await self._starting.ingest(request)
+
+    async def ReplayQuarantine(self, request: pb.ReplayQuarantineRequest, rpc: ServicerContext) -> pb.Run:
+        return await self._starting.replay(request)
+
+    async def RepairQuarantinedRow(
+        self, request: pb.RepairQuarantinedRowRequest, rpc: ServicerContext
+    ) -> pb.Run:
+        return await self._repairing.repair(request)
+
+    async def DiscardQuarantinedRow(
+        self, request: pb.DiscardQuarantinedRowRequest, rpc: ServicerContext
+    ) -> pb.QuarantinedRow:
+        return await self._quarantine.discard(request)
+
+    async def CancelRun(self, request: pb.CancelRunRequest, rpc: ServicerContext) -> pb.Run:
+        return await self._cancelling.cancel(request)
 
     async def GetRun(self, request: pb.GetRunRequest, rpc: ServicerContext) -> pb.Run:
         return await self._running.get(request)

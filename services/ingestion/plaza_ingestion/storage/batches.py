@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import orjson
 from sqlalchemy import text
@@ -33,8 +35,9 @@ async def claim(
     inserted = await connection.execute(
         text(
             "INSERT INTO batches (batch, department, dataset, sha256, contract_version, nonce, reload_reason,"
-            " run, state, create_time) VALUES (:batch, :department, :dataset, :sha256, :contract_version,"
-            " :nonce, :reload_reason, :run, 'staged', :now) ON CONFLICT DO NOTHING RETURNING 1"
+            " run, state, mode, replay, create_time) VALUES (:batch, :department, :dataset, :sha256,"
+            " :contract_version, :nonce, :reload_reason, :run, 'staged', :mode, :replay, :now)"
+            " ON CONFLICT DO NOTHING RETURNING 1"
         ),
         {
             "batch": identity.id,
@@ -43,6 +46,8 @@ async def claim(
             "sha256": identity.sha256,
             "contract_version": identity.contract_version,
             "nonce": identity.nonce,
+            "mode": identity.mode.value,
+            "replay": identity.replay,
             "reload_reason": reload_reason,
             "run": run,
             "now": now,
@@ -91,6 +96,28 @@ async def end(connection: AsyncConnection, batch: BatchId, state: BatchState, ve
         text("UPDATE batches SET state = :state, version = :version WHERE batch = :batch"),
         {"state": state.value, "version": version, "batch": batch},
     )
+
+
+@dataclass(frozen=True, slots=True)
+class SourceForm:
+    """How the file of a batch was written, as far as taking its records apart needs it."""
+
+    heading: bytes
+    contract: Mapping[str, Any]
+    """In JSON, with the names of the proto."""
+
+
+async def forms(connection: AsyncConnection, dataset: str, batch: str) -> dict[str, SourceForm]:
+    """By batch id, of the batches that brought refused rows (of one, or of all: empty), oldest first."""
+    found = await connection.execute(
+        text(
+            "SELECT b.batch, b.heading, r.contract FROM batches b JOIN runs r ON r.run = b.run"
+            " WHERE b.dataset = :dataset AND b.heading IS NOT NULL AND b.decision->'refused' <> 'null'"
+            " AND (:batch = '' OR b.batch = :batch) ORDER BY b.create_time, b.batch"
+        ),
+        {"dataset": dataset, "batch": batch},
+    )
+    return {row.batch: SourceForm(bytes(row.heading), row.contract or {}) for row in found}
 
 
 async def headings(connection: AsyncConnection, dataset: str, batch: str) -> list[bytes]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from heapq import merge
 from io import BufferedReader
@@ -19,19 +19,25 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from plaza_lake.duplicates import find_duplicates_against_table, rewrite_without
+from plaza.common.v1 import contract_pb2
+from plaza_lake.duplicates import RowNumbers, find_duplicates_against_table, rewrite_without
 from plaza_lake.files import file_sha256
+from plaza_lake.overwrite import LoadMode
 from plaza_lake.schema import QUARANTINE_SCHEMA, TableSchema, arrow_schema
 from plaza_lake.tables import Lake
 from plaza_lake.write import StagedFile
 
 from plaza_ingestion.domain.batches import Decision
 from plaza_ingestion.storage.staging import StagedFileChanged, sync
+from plaza_ingestion.worker.encodings import normal_name
 from plaza_ingestion.worker.plan import Dialect
 from plaza_ingestion.worker.refusal import Reason, RefusedRow
 from plaza_ingestion.worker.source import SourceFile, windows
+from plaza_ingestion.worker.staging import original_of
 
 _ROWS_AT_ONCE: Final = 4096
+_WITH_HEADING: Final = ("", "csv", "tsv")
+_ZIP: Final = b"PK\x03\x04"
 DUPLICATE_OF_TABLE: Final = "same key as a row that the table has already"
 
 
@@ -54,10 +60,11 @@ class Target:
     file_name: str
     source_sha256: str
     folder: Path
+    mode: LoadMode = LoadMode.APPEND
 
 
 def decide(lake: Lake, staged: Staged, target: Target, source: BufferedReader) -> Decision:
-    """Takes out rows whose key is in the table, and writes the two files to be committed.
+    """Takes out rows whose key is in the table (in mode append), and writes the two files to be committed.
 
     `source`: the uploaded file, from which the original bytes of such rows are cut. Raises StagedFileChanged
     when a file does not hold what its manifest says.
@@ -71,16 +78,14 @@ def decide(lake: Lake, staged: Staged, target: Target, source: BufferedReader) -
 
 
 def _decide(lake: Lake, staged: Staged, target: Target, source: BufferedReader) -> Decision:
-    for file in (staged.accepted, staged.positions, staged.refused):
-        if file is not None and pq.read_metadata(_path(file)).num_rows != file.rows:
-            raise StagedFileChanged(f"{_path(file).name} does not have {file.rows} rows")
+    check_rows(staged)
     accepted = staged.accepted
-    duplicates: list[int] = []
-    if accepted is not None:
+    duplicates: RowNumbers = np.empty(0, np.int64)
+    if accepted is not None and target.mode is LoadMode.APPEND:
         found = find_duplicates_against_table(lake, target.dataset, target.schema, [accepted.uri])
-        duplicates = [row for _, row in found]
-    refused = _read_refused(staged.refused)
-    if accepted is not None and duplicates:
+        duplicates = found.get(accepted.uri, duplicates)
+    refused = read_refused(staged.refused)
+    if accepted is not None and len(duplicates):
         assert staged.positions is not None, "every accepted row has a place"
         _check_source(source, target)
         taken_out = _duplicates(staged.positions, duplicates, target, source)
@@ -94,10 +99,23 @@ def _decide(lake: Lake, staged: Staged, target: Target, source: BufferedReader) 
     )
 
 
-def heading(source: BufferedReader, delimiter: str) -> bytes:
-    """The file's first record, as it stands there without its line end."""
+def check_rows(staged: Staged) -> None:
+    """That the files have the rows that their manifest counts. Raises StagedFileChanged."""
+    for file in (staged.accepted, staged.positions, staged.refused):
+        if file is not None and pq.read_metadata(_path(file)).num_rows != file.rows:
+            raise StagedFileChanged(f"{_path(file).name} does not have {file.rows} rows")
+
+
+def heading(source: BufferedReader, form: contract_pb2.FileFormat) -> bytes:
+    """The first record of a CSV file, as it stands there without its line end; empty for other files, whose
+    records name their own fields."""
+    source.seek(0)
+    if form.type not in _WITH_HEADING or source.read(len(_ZIP)) == _ZIP:
+        return b""
+    delimiter = form.delimiter or ("\t" if form.type == "tsv" else ",")
+    dialect = Dialect(delimiter, encoding=normal_name(form.encoding))
     with SourceFile(Path(f"/dev/fd/{source.fileno()}")) as opened:
-        found = windows(opened, Dialect(delimiter or ","))
+        found = windows(opened, dialect)
         first = next((window for window in found if len(window.records)), None)
         return first.original(0) if first is not None else b""
 
@@ -114,7 +132,8 @@ def _path(file: StagedFile) -> Path:
     return Path(file.uri.removeprefix("file://"))
 
 
-def _read_refused(file: StagedFile | None) -> Iterator[RefusedRow]:
+def read_refused(file: StagedFile | None) -> Iterator[RefusedRow]:
+    """A worker's refused rows, in file order."""
     if file is None:
         return
     with pq.ParquetFile(_path(file)) as reader:
@@ -126,18 +145,17 @@ def _read_refused(file: StagedFile | None) -> Iterator[RefusedRow]:
 
 
 def _duplicates(
-    positions: StagedFile, rows: Sequence[int], target: Target, source: BufferedReader
+    positions: StagedFile, rows: RowNumbers, target: Target, source: BufferedReader
 ) -> Iterator[RefusedRow]:
     """The rows of these numbers (from 0, in order) as refused ones, with their bytes from the source."""
     key = target.schema.key
     field = key[0] if len(key) == 1 else None
-    numbers = np.asarray(rows, dtype=np.int64)
     begin = 0
     with pq.ParquetFile(_path(positions)) as reader:
         for batch in reader.iter_batches():
-            low, high = np.searchsorted(numbers, (begin, begin + batch.num_rows))
-            for place in batch.take(pa.array(numbers[low:high] - begin)).to_pylist():
-                original = os.pread(source.fileno(), place["byte_length"], place["byte_offset"])
+            low, high = np.searchsorted(rows, (begin, begin + batch.num_rows))
+            for place in batch.take(pa.array(rows[low:high] - begin)).to_pylist():
+                original = original_of(place, lambda at, length: os.pread(source.fileno(), length, at))
                 yield RefusedRow(place["line"], field, Reason.DUPLICATE_KEY, DUPLICATE_OF_TABLE, original)
             begin += batch.num_rows
 

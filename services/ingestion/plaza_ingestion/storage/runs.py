@@ -12,10 +12,12 @@ from google.protobuf.message import Message
 from plaza.common.v1 import contract_pb2, runs_pb2
 from plaza.ingestion.v1 import ingestion_pb2 as pb
 from plaza.ingestion.v1 import worker_pb2
+from plaza_lake.overwrite import LoadMode
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from plaza_ingestion.domain.batches import BatchId
+from plaza_ingestion.domain.pace import Pace
 from plaza_ingestion.domain.runs import ENDED, MAX_ATTEMPTS, LeaseToken, RunId, RunKind, RunState, Standing
 
 _SELECT = (
@@ -49,6 +51,14 @@ class StoredRun:
     file_name: str
     warnings: tuple[str, ...]
     revision: int
+    mode: LoadMode
+    replay: bool
+    """Its rows repair quarantined ones."""
+    pace: Pace
+    progress_time: datetime | None
+    """When its worker last told how far it is."""
+    started: bool
+    """Whether a worker ever took it."""
     pb: pb.Run
 
     @property
@@ -76,15 +86,17 @@ class NewRun:
     contract: contract_pb2.Contract | None = None
     contract_version: int = 0
     run_grant: str = ""
+    mode: LoadMode = LoadMode.APPEND
+    replay: bool = False
 
 
 async def insert(connection: AsyncConnection, new: NewRun) -> None:
     await connection.execute(
         text(
             "INSERT INTO runs (run, department, kind, state, dataset, upload, batch, contract,"
-            " contract_version, principal, started_by, run_grant, create_time) VALUES (:run, :department,"
+            " contract_version, principal, started_by, run_grant, mode, replay, create_time) VALUES (:run, :department,"
             " :kind, 'queued', :dataset, :upload, :batch, CAST(:contract AS jsonb), :contract_version,"
-            " :principal, :started_by, :run_grant, :create_time)"
+            " :principal, :started_by, :run_grant, :mode, :replay, :create_time)"
         ),
         {
             "run": new.run,
@@ -98,6 +110,8 @@ async def insert(connection: AsyncConnection, new: NewRun) -> None:
             "principal": new.principal,
             "started_by": new.started_by,
             "run_grant": new.run_grant,
+            "mode": new.mode.value,
+            "replay": new.replay,
             "create_time": new.create_time,
         },
     )
@@ -239,8 +253,17 @@ def _stored(row: Any) -> StoredRun:
         file_name=row["file_name"],
         warnings=tuple(row["warnings"]),
         revision=row["revision"],
+        mode=LoadMode(row["mode"]),
+        replay=row["replay"],
+        pace=_pace(row),
+        progress_time=row["progress_time"],
+        started=row["start_time"] is not None,
         pb=_message(row),
     )
+
+
+def _pace(row: Any) -> Pace:
+    return Pace(row["rows_a_second"], row["bytes_a_second"])
 
 
 def _message(row: Any) -> pb.Run:
@@ -263,7 +286,18 @@ def _message(row: Any) -> pb.Run:
         version=row["version"],
         attempts=row["attempts"],
         warnings=row["warnings"],
+        replay=row["replay"],
+        rows_removed=row["rows_removed"],
     )
+    if row["kind"] == RunKind.LOAD:
+        run.mode = pb.LoadMode.Value(f"LOAD_MODE_{row['mode'].upper()}")
+    if row["start_time"] is not None:
+        run.start_time.FromDatetime(row["start_time"])
+    if row["state"] == RunState.RUNNING and row["rows_a_second"] > 0:
+        run.rate = round(row["rows_a_second"], 1)
+        left = _pace(row).remaining_seconds(row["upload_bytes"] - row["bytes_done"])
+        if left is not None:
+            run.remaining_seconds = left
     run.state = _STATES[RunState(row["state"])]
     run.create_time.FromDatetime(row["create_time"])
     if row["end_time"] is not None:

@@ -20,20 +20,24 @@ from plaza_kit.db import Scope
 from plaza_kit.db.outbox import NewEvent
 from plaza_kit.errors import Aborted, DeadlineExceeded, PlazaError, ResourceExhausted, Unavailable
 from plaza_kit.policy import Resource
+from plaza_lake.overwrite import LoadMode
 from plaza_lake.schema import QUARANTINE_SCHEMA, TableKind, TableSchema
 from plaza_lake.tables import TableNotFound
 from plaza_lake.versions import find_batch
 from plaza_lake.write import CommitStep, CommittedVersion, StagedFile, commit_batch
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from plaza_ingestion.domain.batches import BatchState, Decision
-from plaza_ingestion.domain.events import Outcome
+from plaza_ingestion.domain.events import ROW_REPLAYED, Outcome
 from plaza_ingestion.domain.load_step import LoadStep
 from plaza_ingestion.domain.runs import RunState
 from plaza_ingestion.domain.starter import starter
 from plaza_ingestion.domain.table_schema import table_schema
-from plaza_ingestion.storage import batches, final_files, runs
+from plaza_ingestion.storage import batches, final_files, quarantined_rows, replay_files, runs
+from plaza_ingestion.storage.quarantined_rows import Place
 from plaza_ingestion.storage.runs import StoredRun
+from plaza_ingestion.usecases import replays
 from plaza_ingestion.usecases.leases import end_failed
 from plaza_ingestion.usecases.ports import World
 
@@ -117,6 +121,8 @@ class Commit:
             version=committed.version if committed else 0,
             rows=committed.total_rows if committed else 0,
             rows_added=committed.rows_added if committed else 0,
+            mode=load.run.mode.value,
+            rows_removed=committed.rows_removed if committed else 0,
         )
         return outcome, decision
 
@@ -146,12 +152,41 @@ class Commit:
         return kept
 
     async def _decide(self, load: _Load) -> Decision:
+        if load.run.replay:
+            return await self._decide_replay(load)
         decided, heading = await self._in_thread(lambda: self._decide_files(load))
         async with self._world.database.transaction(Scope.department(load.run.department)) as connection:
             await batches.decide(connection, load.run.batch, decided, heading)
         return decided
 
-    def _decide_files(self, load: _Load) -> tuple[Decision, bytes]:
+    async def _decide_replay(self, load: _Load) -> Decision:
+        """Decision and taken rows in one transaction: the rows that come in are exactly those taken."""
+        run = load.run
+        scope, place = Scope.department(run.department), Place(run.department, run.dataset)
+        staged, target = await self._in_thread(lambda: self._copied(load))
+        judged = await self._in_thread(lambda: self._judge_replay(load, staged, target))
+        async with self._world.database.transaction(scope) as connection:
+            await quarantined_rows.give_back(connection, run.run)  # of an earlier try
+            known = await quarantined_rows.entries(connection, run.dataset, replays.rows_of(judged))
+        verdict = replays.decide(judged, known, load.schema.key)
+        accepted = None
+        if staged.accepted is not None and verdict.taken:
+            file, unwanted = staged.accepted, verdict.unwanted
+            accepted = await self._in_thread(lambda: replay_files.write_accepted(file, unwanted, target))
+        decided = verdict.decision(accepted)
+        async with self._world.database.transaction(scope) as connection:
+            await replays.take(connection, place, run.run, verdict, self._world.now())
+            await batches.decide(connection, run.batch, decided, b"")
+        return decided
+
+    def _judge_replay(
+        self, load: _Load, staged: final_files.Staged, target: final_files.Target
+    ) -> replay_files.Judged:
+        with self._world.staging.opened(load.run.department, load.run.upload_path) as source:
+            return replay_files.judge(self._world.lake, staged, target, source)
+
+    def _copied(self, load: _Load) -> tuple[final_files.Staged, final_files.Target]:
+        """The worker's files where only ingestion writes, and where they go."""
         run, staging = load.run, self._world.staging
         folder = staging.own(run.department, run.run)
 
@@ -167,11 +202,16 @@ class Commit:
 
         staged = final_files.Staged(copied("accepted"), copied("positions"), copied("refused"))
         target = final_files.Target(
-            run.dataset, load.schema, run.batch, run.file_name, run.upload_sha256, folder
+            run.dataset, load.schema, run.batch, run.file_name, run.upload_sha256, folder, run.mode
         )
+        return staged, target
+
+    def _decide_files(self, load: _Load) -> tuple[Decision, bytes]:
+        run, staging = load.run, self._world.staging
+        staged, target = self._copied(load)
         with staging.opened(run.department, run.upload_path) as source:
             decided = final_files.decide(self._world.lake, staged, target, source)
-            return decided, final_files.heading(source, run.contract.format.delimiter)
+            return decided, final_files.heading(source, run.contract.format)
 
     def _write(self, load: _Load, decision: Decision) -> CommittedVersion | None:
         """Both tables; what is in already stays. Answers the version of the rows."""
@@ -201,13 +241,14 @@ class Commit:
                 "source-sha256": load.run.upload_sha256,
             },
             table=table,
+            mode=load.run.mode if table == "rows" else LoadMode.APPEND,
             on_step=step,
         )
 
     async def _tell(self, load: _Load, outcome: Outcome, decision: Decision) -> None:
         """Run, batch and event in one transaction."""
         run = load.run
-        warnings = list(run.warnings)
+        warnings = [*run.warnings, *decision.warnings]
         if not outcome.version:
             warnings.append(ALL_REFUSED if decision.rows_refused else NOTHING_READ)
         state = BatchState.COMMITTED if outcome.version else BatchState.REFUSED
@@ -218,6 +259,7 @@ class Commit:
                 run.run,
                 run.standing.succeed(),
                 version=outcome.version,
+                rows_removed=outcome.rows_removed,
                 rows_read=decision.rows_accepted + decision.rows_refused,
                 rows_accepted=decision.rows_accepted,
                 rows_refused=decision.rows_refused,
@@ -226,6 +268,21 @@ class Commit:
                 end_time=self._world.now(),
             )
             await batches.end(connection, run.batch, state, outcome.version)
+            await self._world.outbox.write(connection, event)
+            if run.replay:
+                await self._tell_replayed(connection, run, outcome.version)
+
+    async def _tell_replayed(self, connection: AsyncConnection, run: StoredRun, version: int) -> None:
+        rows = await quarantined_rows.finish(connection, run.run, version, self._world.now())
+        if rows:
+            data: dict[str, object] = {
+                "dataset": run.dataset,
+                "run": run.name,
+                "batch": run.batch,
+                "version": version,
+                "rows": rows,
+            }
+            event = NewEvent(ROW_REPLAYED, f"{run.dataset}/versions/{version}", data, run.principal)
             await self._world.outbox.write(connection, event)
 
     async def _may_fail(self, load: _Load, error: Exception) -> bool:

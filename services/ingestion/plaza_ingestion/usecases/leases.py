@@ -7,6 +7,7 @@ import secrets
 from datetime import datetime, timedelta
 from typing import Final
 
+from plaza.common.v1 import contract_pb2
 from plaza.ingestion.v1 import ingestion_pb2 as pb
 from plaza.ingestion.v1 import worker_pb2
 from plaza_kit import telemetry
@@ -21,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from plaza_ingestion.domain.batches import BatchState
 from plaza_ingestion.domain.manifest import check_manifest, output_path
+from plaza_ingestion.domain.quarantine import replay_contract
 from plaza_ingestion.domain.runs import (
     MAX_ATTEMPTS,
     LeaseLost,
@@ -29,7 +31,7 @@ from plaza_ingestion.domain.runs import (
     RunState,
     Standing,
 )
-from plaza_ingestion.storage import batches, runs
+from plaza_ingestion.storage import batches, quarantined_rows, runs
 from plaza_ingestion.storage.runs import StoredRun
 from plaza_ingestion.storage.staging import StagedFileChanged
 from plaza_ingestion.usecases.ports import World
@@ -76,23 +78,34 @@ class Leases:
                     continue
                 lease = LeaseToken(secrets.token_hex(16))
                 standing = run.standing.take(lease, now, self._until(now))
-                await runs.save(connection, run.run, standing)
+                first = {} if run.started else {"start_time": now}
+                # Another worker begins at the first byte: what the one before read says nothing.
+                anew = {"progress_time": now, "rows_read": 0, "bytes_done": 0}
+                pace = {"rows_a_second": 0.0, "bytes_a_second": 0.0}
+                await runs.save(connection, run.run, standing, **first, **anew, **pace)
                 return _work(run, standing)
         return None
 
     async def renew(self, request: worker_pb2.RenewLeaseRequest) -> worker_pb2.RenewLeaseResponse:
         """Raises LeaseLost."""
-        until = self._until(self._world.now())
+        now = self._world.now()
+        until = self._until(now)
         async with self._world.database.transaction(Scope.of(caller())) as connection:
             run = await self._held(connection, request.lease)
             standing = run.standing.renew(LeaseToken(request.lease), until)
-            progress = request.progress
+            progress, before = request.progress, run.pb.progress
+            done, read = max(0, min(progress.bytes_done, run.upload_bytes)), max(0, progress.rows_read)
+            seconds = (now - (run.progress_time or now)).total_seconds()
+            pace = run.pace.after(seconds, read - before.rows_read, done - before.bytes_done)
             await runs.save(
                 connection,
                 run.run,
                 standing,
-                bytes_done=max(0, min(progress.bytes_done, run.upload_bytes)),
-                rows_read=max(0, progress.rows_read),
+                bytes_done=done,
+                rows_read=read,
+                progress_time=now,
+                rows_a_second=pace.rows_a_second,
+                bytes_a_second=pace.bytes_a_second,
                 rows_accepted=max(0, progress.rows_accepted),
                 rows_refused=max(0, progress.rows_refused),
             )
@@ -123,6 +136,7 @@ class Leases:
             run = await self._held(connection, request.lease, RunKind.LOAD)
         if run.manifest.lease == request.lease:
             return
+        run.standing.hand_over(LeaseToken(request.lease))  # of a lost lease no file need be there
         check_manifest(request, output_path(run.run, request.lease))
         await asyncio.to_thread(self._look_at_files, run.department, request)
         async with self._world.database.transaction(Scope.of(caller())) as connection:
@@ -221,8 +235,19 @@ async def end_failed(
 ) -> None:
     """The run with its words, and its batch refused, so that the file may come again."""
     await runs.save(connection, run.run, standing, error=error, end_time=now)
+    await let_go(connection, run)
+
+
+async def let_go(connection: AsyncConnection, run: StoredRun) -> None:
+    """Of a run that brings nothing: its batch is refused, and quarantined rows that it took are held again."""
     if run.batch:
         await batches.end(connection, run.batch, BatchState.REFUSED)
+    if run.replay:
+        await quarantined_rows.give_back(connection, run.run)
+
+
+def _contract(run: StoredRun) -> contract_pb2.Contract:
+    return replay_contract(run.contract) if run.replay else run.contract
 
 
 def _work(run: StoredRun, standing: Standing) -> worker_pb2.Work:
@@ -235,7 +260,7 @@ def _work(run: StoredRun, standing: Standing) -> worker_pb2.Work:
         upload_path=run.upload_path,
         upload_sha256=run.upload_sha256,
         output_path=output_path(run.run, standing.lease),
-        contract=run.contract if run.kind is RunKind.LOAD else None,
+        contract=_contract(run) if run.kind is RunKind.LOAD else None,
     )
     work.expire_time.FromDatetime(standing.lease_until)
     return work

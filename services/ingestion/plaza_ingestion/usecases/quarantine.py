@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
+import pyarrow as pa
 from google.api import httpbody_pb2
 from plaza.ingestion.v1 import ingestion_pb2 as pb
 from plaza_kit.db import Scope
+from plaza_kit.db.outbox import NewEvent
+from plaza_kit.errors import NotFound
 from plaza_kit.identity import Principal
 from plaza_kit.names import DatasetName
 from plaza_kit.paging import Page
 from plaza_kit.policy import Resource
 from plaza_kit.streams import in_thread
-from plaza_lake.ir import ColumnRef, Compare, Count, Expr, Literal, Op
+from plaza_lake.ir import ColumnRef, Compare, Count, Expr, In, Literal, Op
 from plaza_lake.read import RowQuery, RowStream, aggregate, read_rows
 from plaza_lake.tables import TableNotFound
 
-from plaza_ingestion.storage import batches, runs
+from plaza_ingestion.domain.events import ROW_DISCARDED
+from plaza_ingestion.domain.quarantine import RowId, RowNotHeld, RowState
+from plaza_ingestion.domain.repair_form import Held, RepairForm, Source, one_row
+from plaza_ingestion.storage import batches, quarantined_rows, runs
+from plaza_ingestion.storage.quarantined_rows import Entry, Place
 from plaza_ingestion.usecases.ports import World, unknown_run
 
 CSV: Final = "text/csv"
@@ -32,6 +39,21 @@ _PAGE_BYTES: Final = 1024 * 1024
 """Of originals on one page: a record has up to 1 MiB, a gRPC message few of them (as bytes and as text)."""
 
 
+_LOOKED_AT: Final = 5000
+"""Rows read at once while those that are held are looked for."""
+_FOR_REPAIR: Final = ("batch_id", "line", "reason", "detail", "original")
+_STATES: Final = {
+    pb.QUARANTINE_STATE_HELD: RowState.HELD,
+    pb.QUARANTINE_STATE_REPLAYED: RowState.REPLAYED,
+    pb.QUARANTINE_STATE_DISCARDED: RowState.DISCARDED,
+}
+_Found = tuple[dict[str, Any], Entry | None]
+
+
+class UnknownRow(NotFound):
+    """There is no such quarantined row, or not for this caller."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Asked:
     """Which refused rows."""
@@ -40,6 +62,9 @@ class _Asked:
     principal: Principal
     batch: str
     """Empty: of all batches."""
+
+    state: RowState | None = None
+    """None: in all states."""
 
     @property
     def filter(self) -> Expr | None:
@@ -54,61 +79,171 @@ class Quarantine:
 
     async def page(self, request: pb.ListQuarantinedRowsRequest) -> pb.ListQuarantinedRowsResponse:
         """Raises NotPermitted, UnknownRun, BadPageToken."""
-        filters = (request.parent, request.run)
+        filters = (request.parent, request.run, str(request.state))
         page = Page.of("quarantine", filters, request.page_size, request.page_token, ("", ""))
-        asked = await self._asked(request.parent, request.run)
+        asked = replace(await self._asked(request.parent, request.run), state=_STATES.get(request.state))
         grant = await self._world.security.quarantine_grant(request.parent)
         try:
-            rows, total = await asyncio.to_thread(self._read, asked, grant, page)
+            found, more, total = await self._select(asked, grant, page)
         except TableNotFound:
             return pb.ListQuarantinedRowsResponse()
-        items, more = page.cut(rows)
-        fitting = _fitting(items)
-        items, more = items[:fitting], more or fitting < len(items)
-        token = page.token((items[-1]["batch_id"], str(items[-1]["line"]))) if more else ""
+        fitting = _fitting([row for row, _ in found])
+        items, more = found[:fitting], more or fitting < len(found)
+        last = items[-1][0] if items else {}
+        token = page.token((last["batch_id"], str(last["line"]))) if more and items else ""
         return pb.ListQuarantinedRowsResponse(
-            rows=[_message(asked.dataset, row) for row in items], next_page_token=token, total_size=total
+            rows=[_message(asked.dataset, row, entry) for row, entry in items],
+            next_page_token=token,
+            total_size=total,
         )
 
-    def _read(self, asked: _Asked, grant: str, page: Page) -> tuple[list[dict[str, Any]], int]:
+    async def _select(self, asked: _Asked, grant: str, page: Page) -> tuple[list[_Found], bool, int]:
+        """The rows of a page, whether more follow, and how many there are in all."""
         batch, line = str(page.start[0]), str(page.start[1])
-        after = (batch, int(line), f"{batch}-{line}") if line.isascii() and line.isdigit() else None
-        query = RowQuery(filter=asked.filter, order_by=_ORDER, limit=page.size + 1, after=after)
+        after = RowId(batch, int(line)) if line.isascii() and line.isdigit() else None
+        total = await asyncio.to_thread(self._count, asked, grant)
+        if asked.state is None:
+            rows = await asyncio.to_thread(self._behind, asked, grant, after, page.size + 1)
+            known = await self._entries(asked, rows)
+            return [(row, known.get(_id(row))) for row in rows[: page.size]], len(rows) > page.size, total
+        scope, dataset = Scope.of(asked.principal), str(asked.dataset)
+        if asked.state is not RowState.HELD:
+            async with self._world.database.transaction(scope) as connection:
+                ended = await quarantined_rows.page(
+                    connection, dataset, asked.batch, asked.state, after or RowId("", 0), page.size + 1
+                )
+                total = await quarantined_rows.count(connection, dataset, asked.batch, [asked.state])
+            by_id = {entry.row: entry for entry in ended[: page.size]}
+            rows = await asyncio.to_thread(self._named, grant, list(by_id)) if by_id else []
+            return [(row, by_id[_id(row)]) for row in rows], len(ended) > page.size, total
+        async with self._world.database.transaction(scope) as connection:
+            gone = [RowState.REPLAYED, RowState.DISCARDED]
+            total -= await quarantined_rows.count(connection, dataset, asked.batch, gone)
+        held: list[_Found] = []
+        while len(held) <= page.size:
+            rows = await asyncio.to_thread(self._behind, asked, grant, after, _LOOKED_AT)
+            known = await self._entries(asked, rows)
+            held += [(row, known.get(_id(row))) for row in rows if _is_held(known.get(_id(row)))]
+            if len(rows) < _LOOKED_AT:
+                break
+            after = _id(rows[-1])
+        return held[: page.size], len(held) > page.size, total
+
+    def _behind(self, asked: _Asked, grant: str, after: RowId | None, limit: int) -> list[dict[str, Any]]:
+        position = (after.batch, after.line, str(after)) if after is not None else None
+        query = RowQuery(filter=asked.filter, order_by=_ORDER, limit=limit, after=position)
         with read_rows(self._world.lake, self._world.grants, grant, query) as stream:
-            rows = [row for found in stream.batches for row in found.to_pylist()]
+            return [row for found in stream.batches for row in found.to_pylist()]
+
+    def _named(self, grant: str, rows: Sequence[RowId]) -> list[dict[str, Any]]:
+        wanted = In(ColumnRef("id"), tuple(Literal(str(row)) for row in rows))
+        query = RowQuery(filter=wanted, order_by=_ORDER)
+        with read_rows(self._world.lake, self._world.grants, grant, query) as stream:
+            return [row for found in stream.batches for row in found.to_pylist()]
+
+    def _count(self, asked: _Asked, grant: str) -> int:
         counted = aggregate(
             self._world.lake, self._world.grants, grant, {"total": Count()}, filter=asked.filter
         )
         total = counted.values["total"]
         assert isinstance(total, int)
-        return rows, total
+        return total
+
+    async def _entries(self, asked: _Asked, rows: Sequence[dict[str, Any]]) -> Mapping[RowId, Entry]:
+        async with self._world.database.transaction(Scope.of(asked.principal)) as connection:
+            return await quarantined_rows.entries(connection, str(asked.dataset), [_id(row) for row in rows])
+
+    async def discard(self, request: pb.DiscardQuarantinedRowRequest) -> pb.QuarantinedRow:
+        """Row, reason and event in one transaction. Raises NotPermitted, UnknownRow, RowNotHeld."""
+        dataset, row = _parse(request.name)
+        principal = self._world.policy.authorize("load.start", Resource.of_dataset(str(dataset)))
+        asked = await self._asked(str(dataset), "")
+        found = await self._one(asked, row)
+        place = Place(dataset.department, str(dataset))
+        async with self._world.database.transaction(Scope.of(principal)) as connection:
+            first = await quarantined_rows.discard(
+                connection, place, row, request.reason, principal.name, self._world.now()
+            )
+            entry = (await quarantined_rows.entries(connection, str(dataset), [row]))[row]
+            if not first and entry.state is not RowState.DISCARDED:
+                raise RowNotHeld(row, entry.state)
+            if first:
+                data: dict[str, object] = {"dataset": str(dataset), "row": str(row), "batch": row.batch}
+                event = NewEvent(ROW_DISCARDED, request.name, data, principal.name)
+                await self._world.outbox.write(connection, event)
+        self._world.outbox.wake()
+        return _message(dataset, found, entry)
+
+    async def repaired(self, request: pb.RepairQuarantinedRowRequest) -> tuple[DatasetName, bytes]:
+        """The repair file of one row. Raises NotPermitted, UnknownRow, RowNotHeld, UnknownHeading."""
+        dataset, row = _parse(request.name)
+        asked = replace(await self._asked(str(dataset), ""), batch=row.batch)
+        found = await self._one(asked, row)
+        entry = (await self._entries(asked, [found])).get(row)
+        if entry is not None and not _is_held(entry):
+            raise RowNotHeld(row, entry.state)
+        source = (await self._sources(asked)).get(row.batch, Source(()))
+        return dataset, one_row(row, source, found["original"], request.values)
+
+    async def _one(self, asked: _Asked, row: RowId) -> dict[str, Any]:
+        grant = await self._world.security.quarantine_grant(str(asked.dataset))
+        try:
+            rows = await asyncio.to_thread(self._named, grant, [row])
+        except TableNotFound:
+            rows = []
+        if not rows:
+            raise UnknownRow(f"there is no {asked.dataset}/quarantine/{row}", remedy="list the quarantine")
+        return rows[0]
+
+    async def _sources(self, asked: _Asked) -> dict[str, Source]:
+        async with self._world.database.transaction(Scope.of(asked.principal)) as connection:
+            forms = await batches.forms(connection, str(asked.dataset), asked.batch)
+        return {batch: Source.of(form.heading, form.contract) for batch, form in forms.items()}
 
     async def export(self, request: pb.ExportQuarantineRequest) -> AsyncIterator[httpbody_pb2.HttpBody]:
-        """The records' bytes in pieces. Raises NotPermitted, UnknownRun before the first piece."""
+        """In pieces: the records' bytes, or the held ones as a table. Raises NotPermitted, UnknownRun before the
+        first piece."""
         asked = await self._asked(request.parent, request.run)
         grant = await self._world.security.quarantine_grant(request.parent)
-        query = RowQuery(columns=("original",), filter=asked.filter, order_by=_ORDER)
+        repair = request.form == pb.EXPORT_FORM_REPAIR
+        query = RowQuery(
+            columns=_FOR_REPAIR if repair else ("original",), filter=asked.filter, order_by=_ORDER
+        )
         try:
             stream = await asyncio.to_thread(read_rows, self._world.lake, self._world.grants, grant, query)
         except TableNotFound:
             yield httpbody_pb2.HttpBody(content_type=CSV)
             return
-        piece = bytearray(await self._heading(asked))
-        async with aclosing(self._records(stream, request.parent)) as records:
-            async for record in records:
-                piece += record + b"\n"
-                if len(piece) >= _PIECE_BYTES:
-                    yield httpbody_pb2.HttpBody(content_type=CSV, data=bytes(piece))
-                    piece.clear()
+        form = RepairForm(await self._sources(asked)) if repair else None
+        piece = bytearray(form.heading() if form is not None else await self._heading(asked))
+        async with aclosing(self._batches(stream, request.parent)) as found:
+            async for batch in found:
+                lines = await self._repair_lines(asked, form, batch) if form is not None else _records(batch)
+                for record in lines:
+                    piece += record
+                    if len(piece) >= _PIECE_BYTES:
+                        yield httpbody_pb2.HttpBody(content_type=CSV, data=bytes(piece))
+                        piece.clear()
         yield httpbody_pb2.HttpBody(content_type=CSV, data=bytes(piece))
 
-    async def _records(self, stream: RowStream, dataset: str) -> AsyncGenerator[bytes, None]:
+    async def _repair_lines(self, asked: _Asked, form: RepairForm, batch: pa.RecordBatch) -> list[bytes]:
+        rows = batch.to_pylist()
+        known = await self._entries(asked, rows)
+        lines = []
+        for row in rows:
+            entry = known.get(_id(row))
+            if _is_held(entry):
+                told = entry if entry is not None and entry.reason else None
+                reason, detail = (told.reason, told.detail) if told else (row["reason"], row["detail"])
+                lines.append(form.record(Held(_id(row), reason, detail, row["original"])))
+        return lines
+
+    async def _batches(self, stream: RowStream, dataset: str) -> AsyncGenerator[pa.RecordBatch, None]:
         loop = asyncio.get_running_loop()
         renewed = loop.time()
         async with aclosing(in_thread(lambda: stream.batches)) as found:
             async for batch in found:
-                for value in batch.column("original"):
-                    yield value.as_py()
+                yield batch
                 if loop.time() - renewed > _RENEW_SECONDS:
                     # The reader may be slow; the next batch is looked at under the grant of that moment.
                     stream.renew(await self._world.security.quarantine_grant(dataset))
@@ -118,7 +253,7 @@ class Quarantine:
         """The heading line, where all records stood under the same one; else nothing."""
         async with self._world.database.transaction(Scope.of(asked.principal)) as connection:
             found = await batches.headings(connection, str(asked.dataset), asked.batch)
-        return found[0] + b"\n" if len(found) == 1 else b""
+        return found[0] + b"\n" if len(found) == 1 and found[0] else b""
 
     async def _asked(self, dataset: str, run: str) -> _Asked:
         name = DatasetName.parse(dataset)
@@ -143,9 +278,30 @@ def _fitting(rows: Sequence[dict[str, Any]]) -> int:
     return len(rows)
 
 
-def _message(dataset: DatasetName, row: dict[str, Any]) -> pb.QuarantinedRow:
+def _records(batch: pa.RecordBatch) -> Iterator[bytes]:
+    for value in batch.column("original"):
+        yield value.as_py() + b"\n"
+
+
+def _id(row: Mapping[str, Any]) -> RowId:
+    return RowId(row["batch_id"], row["line"])
+
+
+def _is_held(entry: Entry | None) -> bool:
+    return entry is None or entry.state in (RowState.HELD, RowState.REPLAYING)
+
+
+def _parse(name: str) -> tuple[DatasetName, RowId]:
+    dataset, _, row = name.rpartition("/quarantine/")
+    parsed = RowId.parse(row)
+    if parsed is None:
+        raise UnknownRow(f"there is no {name}", remedy="list the quarantine")
+    return DatasetName.parse(dataset), parsed
+
+
+def _message(dataset: DatasetName, row: dict[str, Any], entry: Entry | None) -> pb.QuarantinedRow:
     original: bytes = row["original"]
-    return pb.QuarantinedRow(
+    message = pb.QuarantinedRow(
         name=f"{dataset}/quarantine/{row['id']}",
         batch=row["batch_id"],
         file_name=row["file"],
@@ -155,4 +311,16 @@ def _message(dataset: DatasetName, row: dict[str, Any]) -> pb.QuarantinedRow:
         detail=row["detail"],
         original_text=original.decode("utf-8", errors="replace"),
         original=original,
+        state=pb.QUARANTINE_STATE_HELD,
     )
+    if entry is None:
+        return message
+    if entry.state is RowState.DISCARDED:
+        message.state, message.discard_reason = pb.QUARANTINE_STATE_DISCARDED, entry.discard_reason
+    elif entry.state is RowState.REPLAYED:
+        message.state, message.replayed_version = pb.QUARANTINE_STATE_REPLAYED, entry.version
+    elif entry.reason:
+        message.field, message.reason, message.detail = entry.field, entry.reason, entry.detail
+    if entry.run and (entry.reason or entry.state is RowState.REPLAYED):
+        message.replay_run = f"departments/{dataset.department}/runs/{entry.run}"
+    return message

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import asyncio
+from dataclasses import dataclass, replace
+from typing import Final
 
 import uuid_utils.compat as uuid
+from google.protobuf.message import Message
 from plaza.ingestion.v1 import ingestion_pb2 as pb
 from plaza_kit.db import Scope
 from plaza_kit.db.requests import is_first, made_by
@@ -12,9 +15,15 @@ from plaza_kit.errors import InvalidArgument
 from plaza_kit.identity import Principal
 from plaza_kit.names import DatasetName, DepartmentId, parse_department
 from plaza_kit.policy import Resource
+from plaza_lake.evolution import check_evolution
+from plaza_lake.overwrite import LoadMode, UpsertWithoutKey
+from plaza_lake.schema import TableSchema
+from plaza_lake.tables import TableNotFound
+from plaza_lake.tables import table_schema as schema_of
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from plaza_ingestion.domain.batches import AlreadyIngested, BatchIdentity
+from plaza_ingestion.domain.quarantine import replay_contract
 from plaza_ingestion.domain.runs import RunId, RunKind
 from plaza_ingestion.domain.table_schema import table_schema
 from plaza_ingestion.storage import batches, runs, uploads
@@ -23,6 +32,28 @@ from plaza_ingestion.usecases.ports import ContractInForce, UnknownUpload, World
 
 class UploadElsewhere(InvalidArgument):
     """The upload belongs to another department than the dataset."""
+
+
+_MODES: Final = {
+    pb.LOAD_MODE_UNSPECIFIED: LoadMode.APPEND,
+    pb.LOAD_MODE_APPEND: LoadMode.APPEND,
+    pb.LOAD_MODE_REPLACE: LoadMode.REPLACE,
+    pb.LOAD_MODE_UPSERT: LoadMode.UPSERT,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """A load that somebody asks for."""
+
+    dataset: DatasetName
+    upload: str
+    request_id: str
+    request: Message
+    """As it came: what a repetition must be equal to."""
+    mode: LoadMode = LoadMode.APPEND
+    replay: bool = False
+    reload_reason: str = ""
 
 
 class Starting:
@@ -42,52 +73,92 @@ class Starting:
             return await _found(connection, department, run)
 
     async def ingest(self, request: pb.IngestUploadRequest) -> pb.Run:
-        """Raises UnknownUpload, UploadElsewhere, AlreadyIngested, NotPermitted, RequestIdReused, and what
-        catalogue and security refuse."""
+        """Raises UnknownUpload, UploadElsewhere, AlreadyIngested, UpsertWithoutKey, SchemaConflict,
+        NotPermitted, RequestIdReused, and what catalogue and security refuse."""
+        return await self._start(
+            _Wanted(
+                DatasetName.parse(request.dataset),
+                request.upload,
+                request.request_id,
+                request,
+                _MODES[request.mode],
+                reload_reason=request.reload_reason,
+            )
+        )
+
+    async def replay(self, request: pb.ReplayQuarantineRequest) -> pb.Run:
+        """Raises as `ingest`, and ReservedColumn."""
         dataset = DatasetName.parse(request.dataset)
-        if _department_of(request.upload) != dataset.department:
+        return await self._start(_Wanted(dataset, request.upload, request.request_id, request, replay=True))
+
+    async def repair(
+        self, dataset: DatasetName, upload: str, request: pb.RepairQuarantinedRowRequest
+    ) -> pb.Run:
+        """The replay of a file that was made for one row. Raises as `replay`."""
+        return await self._start(_Wanted(dataset, upload, request.request_id, request, replay=True))
+
+    async def _start(self, wanted: _Wanted) -> pb.Run:
+        dataset = wanted.dataset
+        if _department_of(wanted.upload) != dataset.department:
             raise UploadElsewhere(
-                f"upload: {request.upload} is not of the department of {dataset}",
+                f"upload: {wanted.upload} is not of the department of {dataset}",
                 remedy="upload the file for the dataset's own department",
             )
         principal = self._world.policy.authorize("load.start", Resource.of_dataset(str(dataset)))
         force = await self._world.catalogue.contract(str(dataset))
-        table_schema(force.contract)  # said now, not after the worker has read the whole file
+        # Said now, not after the worker has read the whole file.
+        await asyncio.to_thread(self._check_table, dataset, table_schema(force.contract))
+        if wanted.mode is LoadMode.UPSERT and not force.contract.key:
+            raise UpsertWithoutKey(str(dataset))
+        if wanted.replay:
+            replay_contract(force.contract)
         run = RunId(str(uuid.uuid7()))
         name = f"departments/{dataset.department}/runs/{run}"
         grant = await self._world.security.run_grant(name, str(dataset))
         async with self._world.database.transaction(Scope.of(principal)) as connection:
             place = (dataset.department, name)
-            if not await is_first(connection, principal, request.request_id, request, place):
-                made = await made_by(connection, principal, request.request_id)
+            if not await is_first(connection, principal, wanted.request_id, wanted.request, place):
+                made = await made_by(connection, principal, wanted.request_id)
                 return await _found(connection, dataset.department, made.rpartition("/")[2])
-            await self._insert(connection, request, dataset, run, principal, force, grant)
+            await self._insert(connection, wanted, run, principal, force, grant)
             return await _found(connection, dataset.department, run)
+
+    def _check_table(self, dataset: DatasetName, wanted: TableSchema) -> None:
+        """That the table can follow the contract in force. Raises SchemaConflict."""
+        try:
+            table = self._world.lake.load(str(dataset))
+        except TableNotFound:
+            return
+        check_evolution(schema_of(table), wanted)
 
     async def _insert(
         self,
         connection: AsyncConnection,
-        request: pb.IngestUploadRequest,
-        dataset: DatasetName,
+        wanted: _Wanted,
         run: RunId,
         principal: Principal,
         force: ContractInForce,
         grant: str,
     ) -> None:
-        upload = await _upload(connection, request.upload)
-        nonce = str(run) if request.reload_reason else ""
-        identity = BatchIdentity(str(dataset), upload.sha256, force.version, nonce)
+        upload = await _upload(connection, wanted.upload)
+        dataset, nonce = wanted.dataset, str(run) if wanted.reload_reason else ""
+        identity = BatchIdentity(
+            str(dataset), upload.sha256, force.version, nonce, wanted.mode, wanted.replay
+        )
         known = await batches.claim(
             connection,
             identity,
             department=dataset.department,
             run=run,
-            reload_reason=request.reload_reason,
+            reload_reason=wanted.reload_reason,
             now=self._world.now(),
         )
         if known is not None:
             raise AlreadyIngested(
-                f"departments/{dataset.department}/runs/{known.run}", identity.id, known.version
+                f"departments/{dataset.department}/runs/{known.run}",
+                identity.id,
+                known.version,
+                replay=wanted.replay,
             )
         new = self._new(run, dataset.department, RunKind.LOAD, upload.upload, principal)
         await runs.insert(
@@ -99,6 +170,8 @@ class Starting:
                 contract=force.contract,
                 contract_version=force.version,
                 run_grant=grant,
+                mode=wanted.mode,
+                replay=wanted.replay,
             ),
         )
 

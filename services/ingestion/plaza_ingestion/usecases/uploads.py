@@ -10,7 +10,7 @@ from plaza.ingestion.v1 import ingestion_pb2 as pb
 from plaza_kit.db import Scope
 from plaza_kit.errors import InvalidArgument, ResourceExhausted
 from plaza_kit.identity import Principal
-from plaza_kit.names import parse_department
+from plaza_kit.names import DepartmentId, parse_department
 from plaza_kit.policy import Resource
 from plaza_kit.rpc.guard import validate
 
@@ -56,6 +56,19 @@ class Uploads:
         finally:
             incoming.drop()
         return _message(upload)
+
+    async def keep(
+        self, department: DepartmentId, file_name: str, data: bytes, principal: Principal
+    ) -> uploads.Upload:
+        """A small file that was made here, for somebody who may upload one. Raises NotPermitted."""
+        self._world.policy.authorize("upload.create", Resource.of_department(department))
+        prefix = await asyncio.to_thread(self._world.staging.prefix, department)
+        incoming = await asyncio.to_thread(IncomingFile, prefix)
+        try:
+            await asyncio.to_thread(incoming.write, data)
+            return await self._keep(incoming, department, file_name, principal)
+        finally:
+            incoming.drop()
 
     async def _header(self, messages: AsyncIterator[pb.UploadFileRequest]) -> pb.UploadHeader:
         first = await anext(messages, None)

@@ -1,31 +1,14 @@
-"""From good records to columns of text."""
+"""From the bytes of good CSV records to columns of text."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
+from plaza_ingestion.worker.encodings import UTF8
 from plaza_ingestion.worker.plan import Dialect
-from plaza_ingestion.worker.records import Ints
-from plaza_ingestion.worker.source import BOM, Window
-
-
-def read_cells(
-    window: Window, good: Ints, width: int, wanted: Sequence[int], dialect: Dialect
-) -> list[pa.StringArray]:
-    """The unquoted cells of the records `good` (indexes into the window), one array for each column `wanted`.
-
-    The records must be without fault and of `width` fields each. No cell is null; an absent value is "".
-    """
-    if not len(good):
-        return [pa.array([], pa.string()) for _ in wanted]
-    table = _read(_joined(window, good), width, wanted, dialect, pa.string())
-    if table.num_rows != len(good):
-        raise AssertionError(f"two readers of one file disagree: {len(good)} records, {table.num_rows} rows")
-    return [table.column(i).combine_chunks() for i in range(len(wanted))]
 
 
 def split_record(original: bytes, fields: int, dialect: Dialect) -> list[bytes]:
@@ -34,10 +17,15 @@ def split_record(original: bytes, fields: int, dialect: Dialect) -> list[bytes]:
     return [column[0].as_py() for column in row.columns]
 
 
+def read_joined(text: bytes, width: int, wanted: Sequence[int], dialect: Dialect) -> pa.Table:
+    """The records of `text` (UTF-8, without fault, of `width` fields each) as columns of text; no cell is null."""
+    return _read(text, width, wanted, dialect, pa.string())
+
+
 def _read(text: bytes, width: int, wanted: Sequence[int], dialect: Dialect, as_type: pa.DataType) -> pa.Table:
     names = [str(i) for i in range(width)]
     # The reader drops a byte order mark at the start of what it is given; in the middle of a file it is text.
-    text = BOM + text if text.startswith(BOM) else text
+    text = UTF8.bom + text if text.startswith(UTF8.bom) else text
     return pa.csv.read_csv(
         pa.BufferReader(text),
         read_options=pa.csv.ReadOptions(column_names=names, block_size=len(text) + 1, use_threads=False),
@@ -51,16 +39,3 @@ def _read(text: bytes, width: int, wanted: Sequence[int], dialect: Dialect, as_t
             check_utf8=False,  # checked already
         ),
     )
-
-
-def _joined(window: Window, good: Ints) -> bytes:
-    """The bytes of the good records alone; in one piece, and uncopied, when there is nothing between them."""
-    offset, length = window.records.offset - window.start, window.records.length
-    breaks = np.flatnonzero(np.diff(good) != 1) + 1
-    first = good[np.concatenate(([0], breaks))]
-    last = good[np.concatenate((breaks - 1, [len(good) - 1]))]
-    pieces = [
-        window.data[begin:end]
-        for begin, end in zip(offset[first].tolist(), (offset[last] + length[last]).tolist(), strict=True)
-    ]
-    return pieces[0] if len(pieces) == 1 else b"\n".join(pieces)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from plaza_kit.errors import FailedPrecondition
 
 from plaza_ingestion.worker.cells import split_record
+from plaza_ingestion.worker.encodings import UTF8, Encoding
 from plaza_ingestion.worker.plan import Dialect, LoadPlan
 from plaza_ingestion.worker.records import Fault
 from plaza_ingestion.worker.source import Window
@@ -55,7 +56,7 @@ class Header:
         for name in missing:
             if (heading := near.get(name.strip().casefold())) is not None:
                 return f'Headings count to the letter: "{heading}" is not "{name}". Correct the file.'
-        return "Name these columns in the file's first line, or adopt a contract version that fits the file."
+        return "Name these columns in the file's heading, or adopt a contract version that fits the file."
 
 
 def read_header(window: Window | None, dialect: Dialect) -> Header:
@@ -63,39 +64,20 @@ def read_header(window: Window | None, dialect: Dialect) -> Header:
     if window is None:
         raise HeaderMismatch(
             "The file is empty: it has no header.",
-            remedy="Send a CSV file whose first line names the columns.",
+            remedy="Send a file whose first line names the columns.",
         )
-    original, fault = window.original(0), Fault(window.records.fault[0])
+    original, fault, encoding = window.original(0), Fault(window.records.fault[0]), window.encoding
     if fault is Fault.ENCODING:
-        guess = " (GB18030 fits)" if _decodes(original, "gb18030") else ""
+        guess = " (GB18030 fits)" if encoding is UTF8 and Encoding("gb18030").is_valid(original) else ""
         raise HeaderMismatch(
-            f"The header is not UTF-8{guess}.",
-            remedy="Convert the file, for instance: iconv -f GB18030 -t UTF-8 old.csv > new.csv",
+            f"The header is not {encoding.label}{guess}.",
+            remedy="Declare the file's encoding in the contract's format, for instance gb18030, or convert it: "
+            "iconv -f GB18030 -t UTF-8 old.csv > new.csv",
         )
     if fault is not Fault.NONE:
         raise HeaderMismatch(
-            f"The header is no CSV record: {describe(fault, original, dialect)}.",
+            f"The header is no CSV record: {window.describe(0, dialect)[0]}.",
             remedy="Correct the quotes in the first line of the file.",
         )
-    cells = split_record(original, int(window.records.fields[0]), dialect)
+    cells = split_record(encoding.to_utf8(original), int(window.records.fields[0]), dialect)
     return Header(tuple(cell.decode("utf-8") for cell in cells))
-
-
-def describe(fault: Fault, original: bytes, dialect: Dialect) -> str:
-    """In plain words what is wrong with a record as bytes."""
-    if fault is Fault.ENCODING:
-        try:
-            original.decode("utf-8")
-        except UnicodeDecodeError as error:
-            return f"byte {error.start + 1} of the record (0x{original[error.start]:02X}) is not UTF-8"
-    if fault is Fault.TOO_LONG:
-        return f"the record is longer than {dialect.max_record_bytes} bytes"
-    return "a quote stands where none may, or a quoted field is not closed (RFC 4180)"
-
-
-def _decodes(data: bytes, encoding: str) -> bool:
-    try:
-        data.decode(encoding)
-    except UnicodeDecodeError:
-        return False
-    return True

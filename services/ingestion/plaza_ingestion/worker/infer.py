@@ -1,4 +1,4 @@
-"""From a CSV file to a contract proposal.
+"""From a source file to a contract proposal.
 
 It only proposes: after registration every row is judged by the contract alone. Every proposed type is one
 that the load's own conversion accepts for every row read here, and everything that was guessed says why.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -19,19 +20,20 @@ import pyarrow.parquet as pq
 import sqlglot.expressions as exp
 from plaza_kit.errors import InvalidArgument
 
-from plaza_ingestion.worker.cells import read_cells
+from plaza_ingestion.worker.batches import Batch
 from plaza_ingestion.worker.convert import quoted
 from plaza_ingestion.worker.duplicates import engine
-from plaza_ingestion.worker.header import HeaderMismatch, read_header
+from plaza_ingestion.worker.header import HeaderMismatch
 from plaza_ingestion.worker.headings import TIME_PARTS, field_names, role_of, time_part
 from plaza_ingestion.worker.keys import Candidate, KeyProposal, propose_key
 from plaza_ingestion.worker.load import LoadCancelled, Progress
 from plaza_ingestion.worker.plan import BuildTimestamp, Dialect
 from plaza_ingestion.worker.profile import ColumnProfile
-from plaza_ingestion.worker.records import Fault, split_fast
-from plaza_ingestion.worker.source import BOM, SourceFile, Window, windows
+from plaza_ingestion.worker.readers import headings_of, open_reader
+from plaza_ingestion.worker.records import Fault
+from plaza_ingestion.worker.sniff import Finding, propose_format
+from plaza_ingestion.worker.source import SourceFile
 
-_DELIMITERS: Final = (",", ";", "\t", "|")
 _ZONE: Final = "Asia/Shanghai"
 _RANGES: Final = {
     "year": (1900, 2199),
@@ -42,17 +44,6 @@ _RANGES: Final = {
     "second": (0, 59),
 }
 _KEY_TYPES: Final = frozenset({"string", "integer", "date", "timestamp"})
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Why something is proposed: a stable code for programs and translations, a sentence for people."""
-
-    code: str
-    sentence: str
-
-    def __str__(self) -> str:
-        return f"{self.code}: {self.sentence}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +74,17 @@ class Proposal:
     ragged_rows: int
     """Rows left out because they have another number of fields than the header."""
     faulty_rows: int
-    """Rows left out because of their quotes, their length, or because they are not UTF-8."""
+    """Rows left out because of their quotes, length, encoding or form."""
     encoding: str
-    """`utf-8`, or `utf-8-sig` when the file begins with a byte order mark."""
+    """`utf-8`, or `utf-8-sig` when the file begins with a byte order mark; `gb18030`; `utf-16`."""
     delimiter: str
     ignored_columns: tuple[int, ...]
     """Columns without a heading, counted from 1: a contract cannot name them."""
+    type: str = "csv"
+    """One of `plan.FORMATS`."""
+    record_path: str = ""
+    format_reasons: tuple[Finding, ...] = ()
+    """Why this type and this encoding."""
 
 
 def infer(
@@ -104,25 +100,24 @@ def infer(
     The file's text is copied to a folder made in `scratch` (None: the system's folder for temporary files),
     gone at the end. `progress` and `cancelled` are called from the calling thread.
 
-    Raises `HeaderMismatch` when the file is empty, its header is not UTF-8, or two columns share a heading;
-    `InvalidArgument` when `sample` is not positive; `LoadCancelled`.
+    Raises `HeaderMismatch` when the file is empty, its header cannot be read, or two columns share a heading;
+    `UnreadableFile`, `OversizedFile`; `InvalidArgument` when `sample` is not positive; `LoadCancelled`.
     """
     if sample is not None and sample < 1:
         raise InvalidArgument("sample must be at least 1 row.", remedy="Leave it out to read the whole file.")
     with (
+        ExitStack() as held,
         SourceFile(source) as opened,
         tempfile.TemporaryDirectory(prefix="plaza-infer-", dir=scratch) as directory,
     ):
-        start = opened.read(0, 256 << 10)
-        dialect = Dialect(delimiter=_likely_delimiter(start, final=len(start) == opened.size))
-        found = windows(opened, dialect)
-        first = next((window for window in found if len(window.records)), None)
-        header = read_header(first, dialect)
-        assert first is not None  # an empty file has no header
-        headings = _distinct(header.headings)
-        table = Path(directory) / "cells.parquet"
-        rest = _watched(_chain(first.without_first(), found), opened.size, progress, cancelled)
-        survey = _survey(rest, len(headings), dialect, table, sample)
+        scratch = Path(directory)
+        written = propose_format(opened, scratch)
+        stack = held.enter_context(ExitStack())
+        headings = _distinct(headings_of(opened, written.format, scratch))
+        reader = open_reader(opened, written.format, headings, scratch, stack)
+        table = scratch / "cells.parquet"
+        rest = _watched(reader.batches(), opened.size, progress, cancelled)
+        survey = _survey(rest, len(headings), written.format.dialect, table, sample)
         fields, steps = _propose_fields(headings, survey.columns)
         key = _propose_key(fields, headings, survey, table)
     fields = tuple(replace(one, required=one.required or one.name in key.key) for one in fields)
@@ -134,26 +129,13 @@ def infer(
         rows=survey.rows,
         ragged_rows=survey.ragged,
         faulty_rows=survey.faulty,
-        encoding="utf-8-sig" if start.startswith(BOM) else "utf-8",
-        delimiter=dialect.delimiter,
+        type=written.format.type,
+        encoding=written.encoding,
+        delimiter=written.format.dialect.delimiter,
+        record_path=written.format.record_path,
+        format_reasons=written.reasons,
         ignored_columns=tuple(place for place, heading in enumerate(headings, 1) if not heading),
     )
-
-
-def _likely_delimiter(start: bytes, *, final: bool) -> str:
-    """The delimiter that cuts most records into the same number of fields; the comma when none does."""
-    text = start.removeprefix(BOM)
-    if not text:
-        return ","
-
-    def evenness(delimiter: str) -> tuple[float, int]:
-        fields = split_fast(text, Dialect(delimiter), final=final).records.fields
-        if not len(fields):
-            return 0.0, 0
-        number, times = Counter(fields.tolist()).most_common(1)[0]
-        return (times / len(fields) if number > 1 else 0.0), number
-
-    return max(_DELIMITERS, key=evenness)
 
 
 def _distinct(headings: Sequence[str]) -> Sequence[str]:
@@ -167,21 +149,16 @@ def _distinct(headings: Sequence[str]) -> Sequence[str]:
     return headings
 
 
-def _chain(first: Window, others: Iterator[Window]) -> Iterator[Window]:
-    yield first
-    yield from others
-
-
 def _watched(
-    found: Iterator[Window], size: int, progress: Callable[[Progress], None], cancelled: Callable[[], bool]
-) -> Iterator[Window]:
+    found: Iterator[Batch], size: int, progress: Callable[[Progress], None], cancelled: Callable[[], bool]
+) -> Iterator[Batch]:
     rows = 0
-    for window in found:
+    for batch in found:
         if cancelled():
             raise LoadCancelled("The inference was cancelled.", remedy="Start it again when you want it.")
-        yield window
-        rows += len(window.records)
-        progress(Progress(window.end, size, rows, 0))
+        yield batch
+        rows += len(batch.records)
+        progress(Progress(batch.end, size, rows, 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,20 +169,19 @@ class _Survey:
     faulty: int
 
 
-def _survey(
-    found: Iterator[Window], width: int, dialect: Dialect, table: Path, sample: int | None
-) -> _Survey:
+def _survey(found: Iterator[Batch], width: int, dialect: Dialect, table: Path, sample: int | None) -> _Survey:
     """Every good row profiled, and its text kept in `table` (columns c0, c1, …) for the search of a key."""
     columns = tuple(ColumnProfile() for _ in range(width))
     rows = ragged = faulty = 0
     schema = pa.schema([(f"c{i}", pa.string()) for i in range(width)])
     with pq.ParquetWriter(table, schema, compression="zstd") as writer:
-        for window in found:
-            whole = window.records.fault == Fault.NONE
-            good = np.flatnonzero(whole & (window.records.fields == width))
+        for batch in found:
+            batch = batch.checked()
+            whole = batch.records.fault == Fault.NONE
+            good = np.flatnonzero(whole & (batch.records.fields == width))
             faulty += int(np.count_nonzero(~whole))
             ragged += int(np.count_nonzero(whole)) - len(good)
-            cells = read_cells(window, good, width, range(width), dialect)
+            cells = batch.cells(good, width, range(width), dialect)
             for column, array in zip(columns, cells, strict=True):
                 column.learn(array)
             if len(good):

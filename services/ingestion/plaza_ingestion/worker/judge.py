@@ -1,4 +1,4 @@
-"""One window of records, judged by the contract alone: accepted rows and refused ones."""
+"""One batch of records, judged by the contract alone: accepted rows and refused ones."""
 
 from __future__ import annotations
 
@@ -9,24 +9,26 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from plaza_ingestion.worker.cells import read_cells, split_record
+from plaza_ingestion.worker.batches import Batch
 from plaza_ingestion.worker.convert import ARROW_TYPES, Column, convert, explain
-from plaza_ingestion.worker.header import Header, describe
+from plaza_ingestion.worker.header import Header
 from plaza_ingestion.worker.plan import BuildTimestamp, FieldSpec, LoadPlan
 from plaza_ingestion.worker.records import Bools, Fault, Ints
 from plaza_ingestion.worker.refusal import Reason, RefusedRow
-from plaza_ingestion.worker.source import Window
 from plaza_ingestion.worker.steps import Built, Parts, ZoneOffsets, build_timestamp, missing_part
 
 POSITIONS_SCHEMA: Final = pa.schema(
     [pa.field(name, pa.int64(), nullable=False) for name in ("line", "byte_offset", "byte_length")]
 )
 """Of `positions.parquet`: where row i of `accepted.parquet` stands in the source file."""
+ORIGINALS_SCHEMA: Final = POSITIONS_SCHEMA.append(pa.field("original", pa.binary(), nullable=False))
+"""The same for a source whose records are no pieces of the file: the place is 0, 0 and the original is here."""
 
 _FAULT_REASONS: Final = {
     Fault.TOO_LONG: Reason.TOO_LONG,
     Fault.QUOTING: Reason.QUOTING,
     Fault.ENCODING: Reason.ENCODING,
+    Fault.SYNTAX: Reason.SYNTAX,
 }
 
 
@@ -60,7 +62,7 @@ class _StepResult:
 
 @dataclass(frozen=True, slots=True)
 class _Evidence:
-    """Everything known about the structurally good rows of a window."""
+    """Everything known about the structurally good rows of a batch."""
 
     cells: Mapping[str, pa.StringArray]
     columns: Mapping[str, Column]
@@ -68,10 +70,12 @@ class _Evidence:
 
 
 class Judge:
-    """Judges windows of one file. Safe to call from several threads."""
+    """Judges batches of one file. Safe to call from several threads."""
 
-    def __init__(self, plan: LoadPlan, header: Header) -> None:
+    def __init__(self, plan: LoadPlan, header: Header, *, places: bool = True) -> None:
+        """`places`: whether a record's place in the file holds its original (`batches.Reader`)."""
         self._plan = plan
+        self._places = places
         self._width = len(header.headings)
         self._with_source = tuple(spec for spec in plan.fields if spec.source)
         self._wanted = header.columns_of(plan)
@@ -81,31 +85,39 @@ class Judge:
         self._zones = {step.zone: ZoneOffsets(step.zone) for step in plan.steps}
         self._schema = accepted_schema(plan)
 
-    def judge(self, window: Window) -> Judged:
-        """Every record of the window is in exactly one of the two results."""
-        records = window.records
+    def judge(self, batch: Batch) -> Judged:
+        """Every record of the batch is in exactly one of the two results."""
+        batch = batch.checked()
+        records = batch.records
         sound = (records.fault == Fault.NONE) & (records.fields == self._width)
         good = np.flatnonzero(sound)
-        evidence = self._evidence(window, good)
+        evidence = self._evidence(batch, good)
         verdict = self._first_field_at_fault(evidence, len(good))
         passed = verdict < 0
 
-        by_record = [(int(at), self._misshapen(window, int(at))) for at in np.flatnonzero(~sound)]
+        by_record = [(int(at), self._misshapen(batch, int(at))) for at in np.flatnonzero(~sound)]
         for row in np.flatnonzero(~passed).tolist():
             at = int(good[row])
-            by_record.append((at, self._refused(window, at, row, self._plan.fields[verdict[row]], evidence)))
+            by_record.append((at, self._refused(batch, at, row, self._plan.fields[verdict[row]], evidence)))
         by_record.sort(key=lambda pair: pair[0])
 
         kept = good[passed]
-        places = [records.line[kept], records.offset[kept], records.length[kept]]
         return Judged(
             accepted=self._accepted(evidence, passed),
-            positions=pa.table([pa.array(place) for place in places], schema=POSITIONS_SCHEMA),
+            positions=self._positions(batch, kept),
             refused=[refused for _, refused in by_record],
         )
 
-    def _evidence(self, window: Window, good: Ints) -> _Evidence:
-        arrays = read_cells(window, good, self._width, self._wanted, self._plan.dialect)
+    def _positions(self, batch: Batch, kept: Ints) -> pa.Table:
+        records = batch.records
+        places = [pa.array(place[kept]) for place in (records.line, records.offset, records.length)]
+        if self._places:
+            return pa.table(places, schema=POSITIONS_SCHEMA)
+        originals = pa.array([batch.original(index) for index in kept.tolist()], pa.binary())
+        return pa.table([*places, originals], schema=ORIGINALS_SCHEMA)
+
+    def _evidence(self, batch: Batch, good: Ints) -> _Evidence:
+        arrays = batch.cells(good, self._width, self._wanted, self._plan.dialect)
         cells = {spec.name: array for spec, array in zip(self._with_source, arrays, strict=True)}
         columns = {
             spec.name: convert(cells[spec.name], spec.type, spec.missing) for spec in self._with_source
@@ -156,32 +168,22 @@ class Judge:
             arrays.append(array if passed.all() else array.filter(pa.array(passed)))
         return pa.table(arrays, schema=self._schema)
 
-    def _misshapen(self, window: Window, at: int) -> RefusedRow:
+    def _misshapen(self, batch: Batch, at: int) -> RefusedRow:
         """A record that is refused before anybody looks at its cells."""
-        line, original = int(window.records.line[at]), window.original(at)
-        fault, fields = Fault(window.records.fault[at]), int(window.records.fields[at])
+        line, original = int(batch.records.line[at]), batch.original(at)
+        fault, fields = Fault(batch.records.fault[at]), int(batch.records.fields[at])
         if fault is Fault.NONE:
             detail = (
                 f"the record has {fields} {'field' if fields == 1 else 'fields'}, the header {self._width}"
             )
-            return RefusedRow(line, None, Reason.RAGGED, detail, original)
+            return RefusedRow(line, None, Reason.RAGGED, batch.where(at) + detail, original)
         if fault is Fault.TOO_LONG:
             original = original[: self._plan.max_record_bytes]
-        field = self._undecodable_field(original, fields) if fault is Fault.ENCODING else None
-        detail = describe(fault, original, self._plan.dialect)
-        return RefusedRow(line, field, _FAULT_REASONS[fault], detail, original)
+        detail, column = batch.describe(at, self._plan.dialect)
+        field = None if column is None or fields != self._width else self._field_of_column.get(column)
+        return RefusedRow(line, field, _FAULT_REASONS[fault], batch.where(at) + detail, original)
 
-    def _undecodable_field(self, original: bytes, fields: int) -> str | None:
-        if fields != self._width:
-            return None
-        for column, cell in enumerate(split_record(original, fields, self._plan.dialect)):
-            try:
-                cell.decode("utf-8")
-            except UnicodeDecodeError:
-                return self._field_of_column.get(column)
-        return None
-
-    def _refused(self, window: Window, at: int, row: int, spec: FieldSpec, evidence: _Evidence) -> RefusedRow:
+    def _refused(self, batch: Batch, at: int, row: int, spec: FieldSpec, evidence: _Evidence) -> RefusedRow:
         """A record refused for the cell of one field, or for what a step made of it."""
         field, reason, detail = spec.name, Reason.REQUIRED, f"{spec.name} is required and has no value"
         if spec.source:
@@ -193,4 +195,5 @@ class Judge:
                 field, reason, detail = fault.field, Reason.STEP, fault.detail
             else:
                 detail = missing_part(result.step, result.parts, row)
-        return RefusedRow(int(window.records.line[at]), field, reason, detail, window.original(at))
+        line, detail = int(batch.records.line[at]), batch.where(at) + detail
+        return RefusedRow(line, field, reason, detail, batch.original(at))

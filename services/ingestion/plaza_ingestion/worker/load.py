@@ -1,6 +1,6 @@
-"""One load: from a CSV file and a plan to staged rows, their places, and the refused rows.
+"""One load: from a source file and a plan to staged rows, their places, and the refused rows.
 
-Everything streams: memory holds a few windows of the file, one row group of each output, and 16 bytes for
+Everything streams: memory holds a few batches of records, one row group of each output, and 16 bytes for
 each duplicate. The same file and plan give the same files, byte for byte.
 """
 
@@ -10,6 +10,7 @@ import shutil
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from heapq import merge
 from itertools import islice
@@ -21,14 +22,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from plaza_kit.errors import Aborted
 
+from plaza_ingestion.worker.batches import Batch, Reader
 from plaza_ingestion.worker.duplicates import find_duplicates
-from plaza_ingestion.worker.header import read_header
+from plaza_ingestion.worker.header import Header
 from plaza_ingestion.worker.judge import Judge, Judged
 from plaza_ingestion.worker.plan import LoadPlan
+from plaza_ingestion.worker.readers import Format, open_reader
 from plaza_ingestion.worker.records import Ints
 from plaza_ingestion.worker.refusal import Reason, RefusedRow
-from plaza_ingestion.worker.source import SourceFile, Window, windows
-from plaza_ingestion.worker.staging import ParquetStage, StagedFiles, Stages
+from plaza_ingestion.worker.source import SourceFile
+from plaza_ingestion.worker.staging import ParquetStage, StagedFiles, Stages, original_of
 
 _AHEAD: Final = 3
 """Windows judged beside the one that is being written."""
@@ -78,7 +81,7 @@ def run_load(
 
     The three files of the manifest appear in `out_dir` only when all is done; what an earlier attempt left is
     replaced. `progress` and `cancelled` are called from the calling thread. Raises `HeaderMismatch`,
-    `LoadCancelled`, `SourceChanged`.
+    `LoadCancelled`, `SourceChanged`, `UnreadableFile`, `OversizedFile`.
     """
     work = out_dir / ".load"
     shutil.rmtree(work, ignore_errors=True)
@@ -111,14 +114,17 @@ class _Load:
         self._cancelled = cancelled
         self._refused_by_reason: Counter[Reason] = Counter()
         self._rows = 0
+        self._places = True
 
     def run(self) -> LoadManifest:
-        found = windows(self._source, self._plan.dialect)
-        first = next((window for window in found if len(window.records)), None)
-        header = read_header(first, self._plan.dialect)
-        judge = Judge(self._plan, header)
-        assert first is not None  # an empty file has no header
-        files = self._stage(first.without_first(), found, judge)
+        with ExitStack() as stack:
+            wanted = [spec.source for spec in self._plan.fields if spec.source]
+            reader = open_reader(self._source, Format.of(self._plan), wanted, self._work, stack)
+            self._places = reader.places
+            header = Header(reader.headings)
+            judge = Judge(self._plan, header, places=reader.places)
+            files = self._stage(reader, judge)
+            ignored = (*header.ignored_by(self._plan), *reader.ignored())
         if self._plan.key:
             rows, first_rows = find_duplicates(self._work / files.accepted.name, self._plan.key)
             if len(rows):
@@ -132,25 +138,24 @@ class _Load:
             files=files,
             source_sha256=self._source.sha256(),
             source_bytes=self._source.size,
-            ignored_columns=header.ignored_by(self._plan),
+            ignored_columns=ignored,
         )
 
-    def _stage(self, first: Window, others: Iterator[Window], judge: Judge) -> StagedFiles:
-        """The one pass over the file: every window judged and written, in order."""
-        with Stages(self._work, self._plan) as stages:
-            for end, judged in self._judged(first, others, judge):
+    def _stage(self, reader: Reader, judge: Judge) -> StagedFiles:
+        """The one pass over the file: every batch judged and written, in order."""
+        with Stages(self._work, self._plan, places=self._places) as stages:
+            for end, judged in self._judged(reader.batches(), judge):
                 self._write(judged, stages)
                 self._report(end)
             return stages.finish()
 
-    def _judged(self, first: Window, others: Iterator[Window], judge: Judge) -> Iterator[tuple[int, Judged]]:
-        """(place in the file, outcome) of each window in order; a few are judged ahead by other threads."""
+    def _judged(self, batches: Iterator[Batch], judge: Judge) -> Iterator[tuple[int, Judged]]:
+        """(place in the file, outcome) of each batch in order; a few are judged ahead by other threads."""
         with ThreadPoolExecutor(max_workers=2, thread_name_prefix="judge") as pool:
             waiting: deque[tuple[int, Future[Judged]]] = deque()
-            waiting.append((first.end, pool.submit(judge.judge, first)))
-            for window in others:
+            for batch in batches:
                 self._stop_if_cancelled()
-                waiting.append((window.end, pool.submit(judge.judge, window)))
+                waiting.append((batch.end, pool.submit(judge.judge, batch)))
                 if len(waiting) > _AHEAD:
                     end, done = waiting.popleft()
                     yield end, done.result()
@@ -172,7 +177,7 @@ class _Load:
         accepted, positions, refused = ((self._work / file.name).rename(before / file.name) for file in files)
         lines = pq.read_table(positions, columns=["line"]).column("line").to_numpy()
         duplicates = self._duplicate_rows(positions, rows, lines[first_rows])
-        with Stages(self._work, self._plan) as stages:
+        with Stages(self._work, self._plan, places=self._places) as stages:
             _copy_without(accepted, rows, stages.accepted, self._stop_if_cancelled)
             _copy_without(positions, rows, stages.positions, self._stop_if_cancelled)
             in_order = merge(_read_refused(refused), duplicates, key=lambda row: row.line)
@@ -191,7 +196,7 @@ class _Load:
             here = batch.take(pa.array(rows[low:high] - begin))
             begin += batch.num_rows
             for place, first in zip(here.to_pylist(), first_lines[low:high].tolist(), strict=True):
-                original = self._source.read(place["byte_offset"], place["byte_length"])
+                original = original_of(place, self._source.read)
                 yield RefusedRow(
                     place["line"], field, Reason.DUPLICATE_KEY, f"same key as line {first}", original
                 )

@@ -14,8 +14,13 @@ from typing import Final
 
 from plaza_kit.errors import InvalidArgument
 
+from plaza_ingestion.worker.encodings import ENCODINGS, normal_name
+
 TYPES: Final = ("string", "integer", "number", "boolean", "date", "timestamp")
 """The types a field may have: `integer` has 64 bits, `number` is a double, `timestamp` UTC microseconds."""
+
+FORMATS: Final = ("csv", "tsv", "json", "jsonl", "xml", "xlsx", "parquet")
+"""How a file may be written. A ZIP archive of such files is read like the files in it, whichever they are."""
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 _DEFAULT_MAX_RECORD_BYTES: Final = 1_048_576
@@ -29,14 +34,20 @@ class InvalidPlan(InvalidArgument):
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How a CSV file (RFC 4180) is written: one ASCII byte each for delimiter and quote."""
+    """How a CSV file (RFC 4180) is written: one ASCII character each for delimiter and quote."""
 
     delimiter: str = ","
     quote: str = '"'
     max_record_bytes: int = _DEFAULT_MAX_RECORD_BYTES
     """A longer record is refused; a quoted field that does not close within it is taken for a stray quote."""
+    encoding: str = "utf-8"
+    """One of `encodings.ENCODINGS`."""
 
     def __post_init__(self) -> None:
+        if self.encoding not in ENCODINGS:
+            raise InvalidPlan(
+                f"The encoding {self.encoding!r} is not known.", remedy=f"Use one of {', '.join(ENCODINGS)}."
+            )
         for name, sign in (("delimiter", self.delimiter), ("quote", self.quote)):
             if len(sign) != 1 or not sign.isascii() or sign in "\r\n\0":
                 raise InvalidPlan(
@@ -113,12 +124,27 @@ class LoadPlan:
     delimiter: str = ","
     quote: str = '"'
     max_record_bytes: int = _DEFAULT_MAX_RECORD_BYTES
+    type: str = "csv"
+    """How the file is written: one of `FORMATS`."""
+    encoding: str = "utf-8"
+    """Of a text file, one of `encodings.ENCODINGS` or an alias of one; XLSX, XML and Parquet say theirs."""
+    sheet: str = ""
+    """XLSX: name of the sheet; empty: the first one."""
+    record_path: str = ""
+    """JSON: dotted names down to the array of records; empty: the whole file is that array. XML: element names
+    from the root to the repeated element, separated by `/`; empty: the element that repeats nearest to the root."""
     dialect: Dialect = field(init=False, repr=False, compare=False)
-    """Delimiter, quote and limit in one."""
+    """Delimiter, quote, limit and encoding in one."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "dialect", Dialect(self.delimiter, self.quote, self.max_record_bytes))
-        problems = [*_field_problems(self.fields), *self._key_problems(), *self._step_problems()]
+        dialect = Dialect(self.delimiter, self.quote, self.max_record_bytes, normal_name(self.encoding))
+        object.__setattr__(self, "dialect", dialect)
+        problems = [
+            *self._format_problems(),
+            *_field_problems(self.fields),
+            *self._key_problems(),
+            *self._step_problems(),
+        ]
         if problems:
             raise InvalidPlan(
                 "The load plan contradicts itself: " + "; ".join(problems) + ".",
@@ -128,6 +154,10 @@ class LoadPlan:
     def is_required(self, spec: FieldSpec) -> bool:
         """Whether a row without a value in this field is refused."""
         return spec.required or spec.name in self.key
+
+    def _format_problems(self) -> Iterator[str]:
+        if self.type not in FORMATS:
+            yield f"format {self.type!r} is none of {', '.join(FORMATS)}"
 
     def _key_problems(self) -> Iterator[str]:
         known = {spec.name for spec in self.fields}

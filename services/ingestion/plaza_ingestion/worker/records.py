@@ -42,6 +42,8 @@ class Fault(IntEnum):
     TOO_LONG = 1
     QUOTING = 2
     ENCODING = 3
+    SYNTAX = 4
+    """Not of the form that its format asks of a record; the batch says in what way."""
 
 
 @dataclass(frozen=True, slots=True)

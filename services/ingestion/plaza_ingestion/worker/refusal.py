@@ -17,7 +17,9 @@ class Reason(StrEnum):
     QUOTING = "quoting"
     """A quote stands where RFC 4180 allows none, or a quoted field is not closed."""
     ENCODING = "encoding"
-    """The record is not UTF-8."""
+    """The record has bytes that are no characters in the file's encoding."""
+    SYNTAX = "syntax"
+    """The record is not of the form that its format asks: no JSON object, two values under one name …"""
     RAGGED = "ragged"
     """The record has another number of fields than the header."""
     TYPE = "type"
@@ -47,14 +49,15 @@ class RefusedRow:
     """One refused row."""
 
     line: int
-    """The record's first physical line; the header is line 1."""
+    """The record's first physical line; the header is line 1 (formats without lines: see `batches`)."""
     field: str | None
     """The contract's name of the first field at fault; None when the whole record is."""
     reason: Reason
     detail: str
     """In plain words, for the person who repairs the row."""
     original: bytes
-    """The record as it stands in the file, without its line end."""
+    """The record as it stands in the file, in its encoding and without its line end; in a format without text
+    the record as JSON."""
 
 
 def refused_table(rows: list[RefusedRow]) -> pa.Table:

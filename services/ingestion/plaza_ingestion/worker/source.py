@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
+import pyarrow as pa
 from plaza_kit.errors import FailedPrecondition
 
+from plaza_ingestion.worker.cells import read_joined, split_record
+from plaza_ingestion.worker.encodings import UTF8, Encoding, settle
 from plaza_ingestion.worker.plan import Dialect
-from plaza_ingestion.worker.records import CR, LF, Fault, Records, Split, split_fast, split_slow
-
-BOM: Final = b"\xef\xbb\xbf"
+from plaza_ingestion.worker.records import CR, LF, Fault, Ints, Records, Split, split_fast, split_slow
 
 _WIDEST: Final = 2 << 20
 """Bytes of a window while nothing is wrong: big enough for numpy, small enough for the cache."""
 _NARROWEST: Final = 8
 """Which part of that a window has after a wrong quote: it doubles with each clean one, so that neither a
 single bad line nor a file full of them makes the fast path read the same bytes again and again."""
+_REPLACEMENT: Final = "\ufffd".encode()
 _SLOW: Final = 32
 """Which part of that is scanned byte by byte after a wrong quote before the fast path is tried again."""
 
@@ -33,7 +35,7 @@ class SourceChanged(FailedPrecondition):
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Whole records of a file, with their bytes."""
+    """Whole records of a text file, with their bytes: the `batches.Batch` of CSV."""
 
     start: int
     """Place of `data[0]` in the file."""
@@ -42,11 +44,37 @@ class Window:
     """Places in the file, lines counted from 1."""
     end: int
     """Place in the file up to which all bytes are now decided."""
+    encoding: Encoding = UTF8
+    utf8: bytes | None = None
+    """The text of `data`, when all of it has been decoded already."""
 
     def original(self, index: int) -> bytes:
         """The record's bytes without its line end; of a record that is too long, as many as are at hand."""
         at = int(self.records.offset[index]) - self.start
         return self.data[at : at + int(self.records.length[index])]
+
+    def where(self, index: int) -> str:
+        """Nothing: the source is one file."""
+        return ""
+
+    def describe(self, index: int, dialect: Dialect) -> tuple[str, int | None]:
+        """What is wrong with a record at fault, in plain words, and the column where, when it is known."""
+        fault, original = self.records.fault[index], self.original(index)
+        at = self.encoding.first_wrong_byte(original) if fault == Fault.ENCODING else None
+        if at is not None:
+            detail = f"byte {at + 1} of the record (0x{original[at]:02X}) is not {self.encoding.label}"
+            return detail, self._undecodable_column(original, int(self.records.fields[index]), dialect)
+        if fault == Fault.TOO_LONG:
+            return f"the record is longer than {dialect.max_record_bytes} bytes", None
+        return "a quote stands where none may, or a quoted field is not closed (RFC 4180)", None
+
+    def _undecodable_column(self, original: bytes, fields: int, dialect: Dialect) -> int | None:
+        if self.encoding is not UTF8:
+            original = original.decode(self.encoding.name, errors="replace").encode()
+        for column, cell in enumerate(split_record(original, fields, dialect)):
+            if not UTF8.is_valid(cell) or (self.encoding is not UTF8 and _REPLACEMENT in cell):
+                return column
+        return None
 
     def without_first(self) -> Window:
         """The same window behind its first record (the header)."""
@@ -54,18 +82,74 @@ class Window:
         rest = Records(r.offset[1:], r.length[1:], r.line[1:], r.fields[1:], r.fault[1:])
         return replace(self, records=rest)
 
+    def checked(self) -> Window:
+        """The same window with the records marked that are not in the file's encoding."""
+        if self.encoding.unit == 1 and self.data.isascii():
+            return self
+        try:
+            return (
+                replace(self, utf8=self.encoding.to_utf8(self.data)) if self._all_valid() else self._marked()
+            )
+        except UnicodeDecodeError:
+            return self._marked()
+
+    def cells(self, good: Ints, width: int, wanted: Sequence[int], dialect: Dialect) -> list[pa.StringArray]:
+        """The unquoted cells of the records `good` (indexes), one array for each column `wanted`.
+
+        The records must be without fault and of `width` fields each. No cell is null; an absent value is "".
+        """
+        if not len(good):
+            return [pa.array([], pa.string()) for _ in wanted]
+        table = read_joined(self._text(good), width, wanted, dialect)
+        if table.num_rows != len(good):
+            raise AssertionError(f"two readers disagree: {len(good)} records, {table.num_rows} rows")
+        return [table.column(i).combine_chunks() for i in range(len(wanted))]
+
+    def _all_valid(self) -> bool:
+        # Other encodings are checked by decoding them, whose outcome is kept.
+        return self.encoding.name != "utf-8" or self.encoding.is_valid(self.data)
+
+    def _marked(self) -> Window:
+        records, fault = self.records, self.records.fault.copy()
+        suspects = np.arange(len(records))
+        if self.encoding.unit == 1:
+            beyond_ascii = np.flatnonzero(np.frombuffer(self.data, dtype=np.uint8) >= 0x80) + self.start
+            # Outside of records are line ends only, so each such byte lies in the record that began last.
+            suspects = np.unique(np.searchsorted(records.offset, beyond_ascii, side="right") - 1)
+        for index in suspects[suspects >= 0].tolist():
+            if fault[index] == Fault.NONE and not self.encoding.is_valid(self.original(index)):
+                fault[index] = Fault.ENCODING
+        return replace(self, records=replace(records, fault=fault))
+
+    def _text(self, good: Ints) -> bytes:
+        """The good records alone, in UTF-8; uncopied when there is nothing between them."""
+        offset, length = self.records.offset - self.start, self.records.length
+        breaks = np.flatnonzero(np.diff(good) != 1) + 1
+        first = good[np.concatenate(([0], breaks))]
+        last = good[np.concatenate((breaks - 1, [len(good) - 1]))]
+        begins, ends = offset[first].tolist(), (offset[last] + length[last]).tolist()
+        if self.utf8 is not None and len(begins) == 1 and begins[0] == 0 and len(good) == len(self.records):
+            return self.utf8
+        pieces = [self.data[begin:end] for begin, end in zip(begins, ends, strict=True)]
+        line_end = b"\n" if self.encoding.unit == 1 else "\n".encode(self.encoding.name)
+        return self.encoding.to_utf8(pieces[0] if len(pieces) == 1 else line_end.join(pieces))
+
 
 class SourceFile(AbstractContextManager["SourceFile"]):
     """A file opened for one load: read by place, hashed on the way (each byte once, in order)."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path: Final = path
         self._file = path.open("rb", buffering=0)
         self.size: Final = os.fstat(self._file.fileno()).st_size
         self._hash = hashlib.sha256()
         self._hashed = 0
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the file; harmless when it is closed."""
         self._file.close()
 
     def read(self, at: int, size: int) -> bytes:
@@ -76,7 +160,7 @@ class SourceFile(AbstractContextManager["SourceFile"]):
             more = os.pread(self._file.fileno(), wanted - len(data), at + len(data))
             if not more:
                 raise SourceChanged(
-                    f"The file {self._path.name} ended at byte {at + len(data)} while it was read; "
+                    f"The file {self.path.name} ended at byte {at + len(data)} while it was read; "
                     f"it had {self.size} bytes when it was opened.",
                     remedy="Load a file that nobody writes to any more.",
                 )
@@ -99,80 +183,89 @@ def windows(source: SourceFile, dialect: Dialect, *, widest: int = _WIDEST) -> I
     How the file is cut into windows depends on its bytes alone, and the records do not depend on the cuts.
     Memory: one window, or one `max_record_bytes` if that is more.
     """
-    narrowest, budget = max(widest // _NARROWEST, 1), max(widest // _SLOW, 1)
-    decisive = dialect.max_record_bytes + 2  # a record and its CRLF: behind so many bytes nothing is open
-    at = len(BOM) if source.read(0, len(BOM)) == BOM else 0
+    return (window.checked() for window in unchecked_windows(source, dialect, widest=widest))
+
+
+def unchecked_windows(source: SourceFile, dialect: Dialect, *, widest: int = _WIDEST) -> Iterator[Window]:
+    """The same before `Window.checked`, which takes its time and may be done by another thread."""
+    encoding = settle(dialect.encoding, source.read(0, 4))
+    cutter = _Cutter(source, dialect, encoding)
+    unit = encoding.unit
+    narrowest, budget = max(widest // _NARROWEST, 1) * unit, max(widest // _SLOW, 1)
+    widest *= unit
+    decisive = (
+        cutter.dialect.max_record_bytes + 2
+    ) * unit  # a record and its CRLF: behind them nothing is open
+    at = len(encoding.bom) if source.read(0, len(encoding.bom)) == encoding.bom else 0
     line, width = 1, widest
     while at < source.size:
-        data = source.read(at, width)
-        final = at + len(data) >= source.size
-        split = split_fast(data, dialect, final=final)
+        data, signs, final = cutter.read(at, width)
+        split = split_fast(signs, cutter.dialect, final=final)
         if split.consumed:
-            yield _placed(data, at, line, split)
-            at, line = at + split.consumed, line + split.lines
+            window = cutter.placed(data, at, line, split)
+            yield window
+            at, line = window.end, line + split.lines
             if not split.blocked:
                 width = min(width * 2, widest)
                 continue
         elif not split.blocked and not final and len(data) < decisive:
             width = decisive
             continue
-        data = source.read(at, decisive + budget)
-        final = at + len(data) >= source.size
-        split = split_slow(data, dialect, final=final, budget=budget)
+        data, signs, final = cutter.read(at, decisive + budget * unit)
+        split = split_slow(signs, cutter.dialect, final=final, budget=budget)
         if not split.consumed:
-            window, line_end = _endless_line(source, at, line, dialect)
+            window = cutter.endless_line(at, line)
             yield window
-            at, line = line_end, line + 1
+            at, line = window.end, line + 1
         else:
-            yield _placed(data, at, line, split)
-            at, line = at + split.consumed, line + split.lines
+            window = cutter.placed(data, at, line, split)
+            yield window
+            at, line = window.end, line + split.lines
         width = narrowest
 
 
-def _placed(data: bytes, at: int, line: int, split: Split) -> Window:
-    """The split with places in the file and with the records marked that are not UTF-8."""
-    data = data[: split.consumed] if split.consumed < len(data) else data
-    records = split.records
-    fault = _mark_encoding(data, records)
-    placed = replace(records, offset=records.offset + at, line=records.line + line, fault=fault)
-    return Window(at, data, placed, at + split.consumed)
+class _Cutter:
+    """Between places in the signs of a window and places in the file."""
 
+    def __init__(self, source: SourceFile, dialect: Dialect, encoding: Encoding) -> None:
+        self._source = source
+        self._encoding = encoding
+        self._unit = encoding.unit
+        self._special = bytes((dialect.delimiter_byte, dialect.quote_byte))
+        self._limit = dialect.max_record_bytes
+        self.dialect = replace(dialect, max_record_bytes=max(dialect.max_record_bytes // self._unit, 1))
+        """The limit counted in signs."""
 
-def _mark_encoding(data: bytes, records: Records) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
-    if data.isascii() or _is_utf8(data):
-        return records.fault
-    fault = records.fault.copy()
-    beyond_ascii = np.flatnonzero(np.frombuffer(data, dtype=np.uint8) >= 0x80)
-    # Outside of records are line ends only, so each such byte lies in the record that began last.
-    for index in np.unique(np.searchsorted(records.offset, beyond_ascii, side="right") - 1):
-        begin = int(records.offset[index])
-        if fault[index] == Fault.NONE and not _is_utf8(data[begin : begin + int(records.length[index])]):
-            fault[index] = Fault.ENCODING
-    return fault
+    def read(self, at: int, size: int) -> tuple[bytes, bytes, bool]:
+        """Bytes from `at`, their signs, and whether the file ends with them."""
+        data = self._source.read(at, size)
+        return data, self._encoding.signs(data, self._special), at + len(data) >= self._source.size
 
+    def placed(self, data: bytes, at: int, line: int, split: Split) -> Window:
+        """The split with places in the file."""
+        unit = self._unit
+        consumed = min(split.consumed * unit, len(data))
+        data = data[:consumed] if consumed < len(data) else data
+        records = split.records
+        offset, length = records.offset, records.length
+        if unit > 1:
+            offset, length = offset * unit, np.minimum(length * unit, len(data) - offset * unit)
+        placed = replace(records, offset=offset + at, length=length, line=records.line + line)
+        return Window(at, data, placed, at + consumed, self._encoding)
 
-def _is_utf8(data: bytes) -> bool:
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _endless_line(source: SourceFile, at: int, line: int, dialect: Dialect) -> tuple[Window, int]:
-    """The physical line at `at`, longer than may be held: its first bytes, its length, what follows it."""
-    end = at
-    while end < source.size:
-        block = source.read(end, _WIDEST)
-        found = min((i for i in (block.find(b"\n"), block.find(b"\r")) if i >= 0), default=-1)
-        if found >= 0:
-            end += found
-            break
-        end += len(block)
-    line_end = source.read(end, 2)
-    after = end + (2 if line_end == bytes((CR, LF)) else min(len(line_end), 1))
-    one = np.ones(1, dtype=np.int64)
-    records = Records(
-        at * one, (end - at) * one, line * one, 0 * one, np.array([Fault.TOO_LONG], dtype=np.uint8)
-    )
-    return Window(at, source.read(at, dialect.max_record_bytes), records, after), after
+    def endless_line(self, at: int, line: int) -> Window:
+        """The physical line at `at`, longer than may be held: its first bytes, its length, what follows it."""
+        source, unit, end = self._source, self._unit, at
+        while end < source.size:
+            block, signs, _ = self.read(end, _WIDEST)
+            found = min((i for i in (signs.find(b"\n"), signs.find(b"\r")) if i >= 0), default=-1)
+            if found >= 0:
+                end += found * unit
+                break
+            end += len(block)
+        rest, line_end, _ = self.read(end, 2 * unit)
+        after = end + (len(rest) if line_end == bytes((CR, LF)) else min(len(rest), unit))
+        one = np.ones(1, dtype=np.int64)
+        fault = np.array([Fault.TOO_LONG], dtype=np.uint8)
+        records = Records(at * one, (end - at) * one, line * one, 0 * one, fault)
+        return Window(at, source.read(at, self._limit), records, after, self._encoding)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from plaza_ingestion.worker.judge import POSITIONS_SCHEMA, accepted_schema
+from plaza_ingestion.worker.judge import ORIGINALS_SCHEMA, POSITIONS_SCHEMA, accepted_schema
 from plaza_ingestion.worker.plan import LoadPlan
 from plaza_ingestion.worker.refusal import REFUSED_SCHEMA, RefusedRow, refused_table
 
@@ -87,13 +87,21 @@ def describe_file(path: Path, rows: int) -> StagedFile:
     return StagedFile(path.name, rows, path.stat().st_size, digest)
 
 
+def original_of(position: Mapping[str, Any], source: Callable[[int, int], bytes]) -> bytes:
+    """The original bytes of a row of `positions.parquet`; `source` reads so many bytes at a place of the file."""
+    if "original" in position:
+        return bytes(position["original"])
+    return source(position["byte_offset"], position["byte_length"])
+
+
 class StagedFiles(NamedTuple):
     """What one load hands over."""
 
     accepted: StagedFile
     """`accepted.parquet`: the plan's fields, in file order."""
     positions: StagedFile
-    """`positions.parquet`: line, byte_offset, byte_length; row i belongs to row i of `accepted`."""
+    """`positions.parquet`: line, byte_offset, byte_length, and original where a place cannot hold it; row i
+    belongs to row i of `accepted`."""
     refused: StagedFile
     """`refused.parquet`: line, field, reason, detail, original, in file order."""
 
@@ -101,10 +109,13 @@ class StagedFiles(NamedTuple):
 class Stages(AbstractContextManager["Stages"]):
     """The three files of a load while they are written."""
 
-    def __init__(self, directory: Path, plan: LoadPlan) -> None:
+    def __init__(self, directory: Path, plan: LoadPlan, *, places: bool = True) -> None:
+        """`places`: as in `judge.Judge`."""
         self.accepted = ParquetStage(directory / "accepted.parquet", accepted_schema(plan))
         self.positions = ParquetStage(
-            directory / "positions.parquet", POSITIONS_SCHEMA, growing=("line", "byte_offset")
+            directory / "positions.parquet",
+            POSITIONS_SCHEMA if places else ORIGINALS_SCHEMA,
+            growing=("line", "byte_offset"),
         )
         self.refused = ParquetStage(directory / "refused.parquet", REFUSED_SCHEMA)
 

@@ -9,6 +9,7 @@ from plaza.common.v1 import contract_pb2
 from plaza.ingestion.v1 import ingestion_pb2, worker_pb2
 from plaza_kit.errors import PlazaError
 
+from plaza_ingestion.domain.quarantine import OWN_COLUMNS
 from plaza_ingestion.worker import infer, load
 from plaza_ingestion.worker.convert import quoted
 from plaza_ingestion.worker.plan import BuildTimestamp, FieldSpec, InvalidPlan, LoadPlan
@@ -35,7 +36,11 @@ def load_plan(contract: contract_pb2.Contract) -> LoadPlan:
         fields=tuple(_field(field, built, everywhere) for field in contract.fields),
         key=tuple(contract.key),
         steps=steps,
-        delimiter=contract.format.delimiter or ",",
+        delimiter=contract.format.delimiter or ("\t" if contract.format.type == "tsv" else ","),
+        type=contract.format.type or "csv",
+        encoding=contract.format.encoding,
+        sheet=contract.format.sheet,
+        record_path=contract.format.record_path,
     )
 
 
@@ -76,7 +81,12 @@ def proposal_message(proposal: infer.Proposal) -> ingestion_pb2.Proposal:
             fields=[_proposed_field(field) for field in proposal.fields],
             key=proposal.key,
             steps=[_proposed_step(step) for step in proposal.steps],
-            format=contract_pb2.FileFormat(delimiter=proposal.delimiter),
+            format=contract_pb2.FileFormat(
+                delimiter=proposal.delimiter,
+                type=proposal.type,
+                encoding=proposal.encoding,
+                record_path=proposal.record_path,
+            ),
         ),
         fields=[
             ingestion_pb2.FieldReasons(
@@ -133,8 +143,8 @@ def _staged(output_path: str, file: StagedFile) -> worker_pb2.StagedFile | None:
 
 def _warnings(ignored: Sequence[str]) -> list[str]:
     """In plain words: columns that were not looked at."""
-    named = [quoted(heading) for heading in ignored if heading]
-    nameless = len(ignored) - len(named)
+    named = [quoted(heading) for heading in ignored if heading and heading not in OWN_COLUMNS]
+    nameless = sum(not heading for heading in ignored)
     warnings = []
     if named:
         shown = ", ".join(named[:_HEADINGS_SHOWN])

@@ -5,17 +5,22 @@ Keycloak marks its access tokens by the claim `typ` = Bearer, not by the header 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import time
 from base64 import urlsafe_b64decode
 from binascii import Error as NotBase64
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import httpx
 from joserfc import jws
 from joserfc.errors import BadSignatureError, JoseError, UnsupportedAlgorithmError
+from joserfc.jwk import Key
 from joserfc.jws import JWSRegistry
+
+from plaza_kit.recent import Recent
 
 from .errors import BadToken, TokenExpired
 from .issuer_keys import IssuerMetadata, SigningKeys, issuer_client
@@ -26,6 +31,20 @@ ALGORITHMS = frozenset({"RS256", "ES256", "EdDSA"})
 LEEWAY_SECONDS = 30
 """How far the issuer's clock and ours may differ."""
 _MAX_TOKEN_BYTES = 16 * 1024
+_VERIFIED_MOST = 2048
+"""Tokens remembered as verified; about 2 KiB each, 32 MiB were all as long as may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Verified:
+    """What was found out about a token, and what it rests on."""
+
+    principal: Principal
+    kid: str
+    key: Key
+    """The key that the issuer published when the signature was checked."""
+    expires_at: float
+    not_before: float | None
 
 
 class _Registry(JWSRegistry):
@@ -44,7 +63,13 @@ _REGISTRY = _Registry(algorithms=ALGORITHMS)
 
 
 class TokenVerifier:
-    """Verifies access tokens of one issuer for one audience. One per process; safe for concurrent use."""
+    """Verifies access tokens of one issuer for one audience. One per process; safe for concurrent use.
+
+    A caller sends the same token with each request for minutes, so what was verified is remembered, by the SHA-256 of
+    the token. The promise stays the same: signature, issuer, audience and claims are functions of the token's bytes, of
+    the key and of this object's settings, none of which can change without the answer being forgotten; the two things
+    that do change, the clock and the issuer's keys, are asked at each use. Only tokens that hold are remembered.
+    """
 
     def __init__(
         self,
@@ -62,6 +87,7 @@ class TokenVerifier:
         self._own_http = http is None
         self._http = http if http is not None else issuer_client()
         self._keys = SigningKeys(IssuerMetadata(issuer, self._http), self._http, ALGORITHMS, monotonic)
+        self._verified: Recent[bytes, _Verified] = Recent(_VERIFIED_MOST)
 
     async def verify(self, token: str) -> Principal:
         """The caller behind this access token.
@@ -69,6 +95,19 @@ class TokenVerifier:
         Raises `TokenExpired`, `BadToken` (its `why` is one word), or `IssuerUnavailable` when the signing
         keys cannot be had and none are known from before.
         """
+        digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+        known = self._verified.get(digest)
+        if known is not None:
+            # The key first: asking for it is what notices that the issuer has taken it away.
+            if await self._keys.key(known.kid) is known.key:
+                self._check_time(known.expires_at, known.not_before)
+                return known.principal
+            self._verified.forget(digest)
+        verified = await self._verify(token)
+        self._verified.keep(digest, verified)
+        return verified.principal
+
+    async def _verify(self, token: str) -> _Verified:
         header = _header(token)
         if header.get("alg") not in ALGORITHMS:
             raise BadToken("algorithm", "The access token is not signed in a way that is accepted here.")
@@ -83,8 +122,8 @@ class TokenVerifier:
         except (JoseError, ValueError, TypeError) as error:
             raise BadToken("signature", "The access token's signature cannot be checked.") from error
         claims = _object(payload)
-        self._check(claims)
-        return principal_from_claims(claims, token)
+        expires_at, not_before = self._check(claims)
+        return _Verified(principal_from_claims(claims, token), kid, key, expires_at, not_before)
 
     async def aclose(self) -> None:
         """Ends the connections to the issuer, unless the client was given from outside."""
@@ -92,7 +131,8 @@ class TokenVerifier:
         if self._own_http:
             await self._http.aclose()
 
-    def _check(self, claims: Mapping[str, object]) -> None:
+    def _check(self, claims: Mapping[str, object]) -> tuple[float, float | None]:
+        """Answers from when to when the token is good."""
         if claims.get("iss") != self._issuer:
             raise BadToken("issuer", "The access token comes from another issuer.")
         audience = claims.get("aud")
@@ -100,11 +140,16 @@ class TokenVerifier:
             raise BadToken("audience", f"The access token is not meant for {self._audience}.")
         if claims.get("typ") != "Bearer":
             raise BadToken("type", "This is not an access token (its 'typ' is not Bearer).")
-        now = self._clock()
         expires_at = _moment(claims, "exp")
+        not_before = _moment(claims, "nbf") if "nbf" in claims else None
+        self._check_time(expires_at, not_before)
+        return expires_at, not_before
+
+    def _check_time(self, expires_at: float, not_before: float | None) -> None:
+        now = self._clock()
         if now >= expires_at + LEEWAY_SECONDS:
             raise TokenExpired(int(now - expires_at))
-        if "nbf" in claims and now < _moment(claims, "nbf") - LEEWAY_SECONDS:
+        if not_before is not None and now < not_before - LEEWAY_SECONDS:
             raise BadToken("not_yet_valid", "The access token is not valid yet; compare the clocks.")
 
 

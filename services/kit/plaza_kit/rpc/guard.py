@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
 import grpc
@@ -16,6 +16,7 @@ from google.protobuf import descriptor_pool
 from google.protobuf.message import Message
 from google.rpc import status_pb2
 from opentelemetry import context as otel_context
+from opentelemetry import trace
 from plaza.common.v1 import annotations_pb2
 
 from plaza_kit import telemetry
@@ -101,16 +102,26 @@ class Guard(grpc.aio.ServerInterceptor):
 
     def __init__(self, verifier: TokenVerifier) -> None:
         self._verifier = verifier
+        self._guarded: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+        """By method; only methods that exist, so it has a bound."""
 
     async def intercept_service(
         self,
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
-        handler = await continuation(handler_call_details)
         method = handler_call_details.method
+        if (known := self._guarded.get(method)) is not None:
+            return known
+        handler = await continuation(handler_call_details)
         if handler is None or method.startswith("/grpc."):
             return handler
+        guarded = self._guarded[method] = self._guard(method, handler)
+        return guarded
+
+    def _guard(
+        self, method: str, handler: grpc.RpcMethodHandler[Any, Any]
+    ) -> grpc.RpcMethodHandler[Any, Any]:
         # Streaming requests are validated message by message by their use case: the first one decides.
         if handler.unary_unary is not None:
             return _replace(handler, unary_unary=self._unary(method, handler.unary_unary))
@@ -123,7 +134,7 @@ class Guard(grpc.aio.ServerInterceptor):
     def _unary(self, method: str, behaviour: Any) -> Any:
         async def call(request: Any, rpc: grpc.aio.ServicerContext[Any, Any]) -> Any:
             async with _Call(method, rpc) as measured:
-                await self._admit(method, request, rpc)
+                await self._admit(method, request, measured.metadata)
                 response = await behaviour(request, rpc)
                 measured.code = grpc.StatusCode.OK
                 return response
@@ -133,15 +144,14 @@ class Guard(grpc.aio.ServerInterceptor):
     def _stream(self, method: str, behaviour: Any) -> Any:
         async def call(request: Any, rpc: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
             async with _Call(method, rpc) as measured:
-                await self._admit(method, request, rpc)
+                await self._admit(method, request, measured.metadata)
                 async for response in behaviour(request, rpc):
                     yield response
                 measured.code = grpc.StatusCode.OK
 
         return call
 
-    async def _admit(self, method: str, request: Any, rpc: grpc.aio.ServicerContext[Any, Any]) -> None:
-        metadata = {key: value for key, value in rpc.invocation_metadata() or () if isinstance(value, str)}
+    async def _admit(self, method: str, request: Any, metadata: Mapping[str, str]) -> None:
         scheme, _, token = metadata.get("authorization", "").partition(" ")
         principal = await self._verifier.verify(token.strip()) if scheme.lower() == "bearer" else None
         context.set_caller(principal)
@@ -158,13 +168,15 @@ class _Call:
         self._method = method
         self._rpc = rpc
         self.code = grpc.StatusCode.CANCELLED
+        self.metadata = {k: v for k, v in rpc.invocation_metadata() or () if isinstance(v, str)}
 
     async def __aenter__(self) -> _Call:
         self._started = time.perf_counter()
-        metadata = {k: v for k, v in self._rpc.invocation_metadata() or () if isinstance(v, str)}
-        self._token = otel_context.attach(telemetry.extract(metadata))
-        self._span = telemetry.tracer().start_as_current_span(self._method.lstrip("/"))
-        self._span.__enter__()
+        received = telemetry.extract(self.metadata)
+        self._span = telemetry.tracer().start_span(self._method.lstrip("/"), received)
+        # Without an exporter the span records nothing, and the caller's trace goes on as it came.
+        current = trace.set_span_in_context(self._span, received) if self._span.is_recording() else received
+        self._token = otel_context.attach(current)
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: Any) -> None:
@@ -172,7 +184,7 @@ class _Call:
             if isinstance(error, Exception):
                 await self._abort(error)
         finally:
-            self._span.__exit__(None, None, None)
+            self._span.end()
             telemetry.RPC_SECONDS.labels(self._method, self.code.name).observe(
                 time.perf_counter() - self._started
             )

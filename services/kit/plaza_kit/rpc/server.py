@@ -38,6 +38,24 @@ Registration = Callable[[Any], None]
 """Adds one servicer to a server: `lambda server: add_XServicer_to_server(X(...), server)`."""
 
 
+class _ByName:
+    """A server as generated code registers with it, that finds methods by name only.
+
+    grpc.aio 1.85 waits for each "registered method" with a future of its own and looks at all of them for each call:
+    20 methods cost a call a tenth of a millisecond. Handlers are the same either way.
+    """
+
+    def __init__(self, server: grpc.aio.Server) -> None:
+        self._server = server
+
+    def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
+        """Passed on."""
+        self._server.add_generic_rpc_handlers(handlers)
+
+    def add_registered_method_handlers(self, service: str, handlers: object) -> None:
+        """Left out: the generic handlers hold the same."""
+
+
 class Server:
     """A gRPC server of one service."""
 
@@ -53,11 +71,12 @@ class Server:
         self._server = grpc.aio.server(interceptors=[Guard(verifier)], options=list(SERVER_OPTIONS))
         self._health = HealthServicer()
         self._names = ["", *service_names]
+        by_name = _ByName(self._server)
         for register in registrations:
-            register(self._server)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)  # type: ignore[no-untyped-call]
+            register(by_name)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, by_name)  # type: ignore[no-untyped-call]
         names = (*service_names, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, self._server)  # type: ignore[no-untyped-call]
+        reflection.enable_server_reflection(names, by_name)  # type: ignore[no-untyped-call]
 
     async def start(self) -> None:
         """Listen and report SERVING. Raises RuntimeError when the address is taken."""

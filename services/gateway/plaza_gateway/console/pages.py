@@ -1,0 +1,207 @@
+"""Views to HTML: the only place where the console's templates are rendered, and its words put together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, pass_context
+from jinja2.runtime import Context
+from markupsafe import Markup
+from plaza.ingestion.v1 import ingestion_pb2 as ing
+from plaza_design import formats
+from plaza_design.headers import PAGE_HEADERS
+from plaza_design.i18n import LOCALES, Language, Translator, load_translators
+from plaza_design.pages import Frame, environment, render
+
+from plaza_gateway.console import contract_form
+from plaza_gateway.console.because import because
+from plaza_gateway.console.contract_form import Draft
+from plaza_gateway.console.views import DatasetRow, Inbox, ReleaseRow, RunView, VersionRow
+from plaza_gateway.transcode.problems import Problem
+
+if TYPE_CHECKING:
+    from plaza_gateway.console.routes import Visit
+
+HEADERS = {
+    **PAGE_HEADERS,
+    # Not even the browser keeps a page: who logs out has left nothing behind.
+    "Cache-Control": "no-store",
+    # Within the console an address may be known; nobody else learns it. Forms still say their origin.
+    "Referrer-Policy": "same-origin",
+    "X-Robots-Tag": "noindex",
+}
+REASONS = ("ragged", "encoding", "quoting", "type", "required", "step", "duplicate_key", "too_long")
+"""Why rows are refused, as far as there are words for it."""
+GATES = ("city-level", "opening", "licence", "version", "assessment")
+OWN_COMPLAINTS = ("id", "title", "grade", "sharing", "file")
+"""Places where the console says what to do in its own words."""
+PROBLEMS = (400, 401, 403, 404, 409, 413, 429, 503)
+_HERE = Path(__file__).resolve().parent
+
+
+@cache
+def translators() -> dict[Language, Translator]:
+    """The words of the console and of the design language."""
+    return load_translators((LOCALES, _HERE / "locales"))
+
+
+@cache
+def templates() -> Environment:
+    """The console's templates."""
+    env = environment(_HERE / "templates")
+    env.globals.update(form=contract_form, known_reasons=REASONS, known_gates=GATES)
+    env.filters.update(signed=_signed, table_moment_or_none=_moment, because=_because)
+    return env
+
+
+def inbox(visit: Visit, view: Inbox) -> str:
+    """What waits for me."""
+    return _page(visit, "inbox.html", "inbox", view=view)
+
+
+def datasets(visit: Visit, rows: tuple[DatasetRow, ...], words: str, total: int) -> str:
+    """My department's datasets."""
+    return _page(visit, "datasets.html", "datasets", rows=rows, asked=words, total=total)
+
+
+def dataset(
+    visit: Visit,
+    row: DatasetRow,
+    versions: tuple[VersionRow, ...],
+    runs: tuple[RunView, ...],
+    releases: tuple[ReleaseRow, ...],
+    refusal: Problem | None,
+    request_id: str,
+) -> str:
+    """One dataset; `refusal`: what kept it from being opened."""
+    return _page(
+        visit,
+        "dataset.html",
+        "datasets",
+        row=row,
+        versions=versions,
+        runs=runs,
+        releases=releases,
+        refusal=refusal,
+        request_id=request_id,
+    )
+
+
+def load(visit: Visit, row: DatasetRow, problem: Problem | None) -> str:
+    """A further file."""
+    already = problem is not None and problem.reason.startswith("ALREADY_")
+    return _page(
+        visit, "load.html", "datasets", row=row, problem=problem, already=already, errors=_errors(problem)
+    )
+
+
+def quarantine(
+    visit: Visit, row: DatasetRow, page: ing.ListQuarantinedRowsResponse, run: str, first: int
+) -> str:
+    """Refused rows; `first`: number of the first row on this page."""
+    return _page(visit, "quarantine.html", "datasets", row=row, page=page, run_id=run, first=first)
+
+
+def register(visit: Visit, problem: Problem | None) -> str:
+    """Drop a file."""
+    return _page(visit, "register.html", "register", problem=problem, errors=_errors(problem))
+
+
+def contract(visit: Visit, run: ing.Run, draft: Draft, problem: Problem | None, request_id: str) -> str:
+    """The contract editor."""
+    return _page(
+        visit,
+        "contract.html",
+        "register",
+        run=run,
+        draft=draft,
+        problem=problem,
+        errors=_errors(problem),
+        request_id=request_id,
+    )
+
+
+def run(visit: Visit, view: RunView) -> str:
+    """How far a run is."""
+    part = "register" if view.kind == "infer" else "datasets"
+    return _page(visit, "run.html", part, run=view, now=progress(visit.frame.words, view))
+
+
+def progress(words: Translator, view: RunView) -> dict[str, Any]:
+    """What changes on the page of a run, in the words of its reader."""
+    share = int(view.bytes_done * 1000 / view.bytes_total) if view.bytes_total else 0
+    return {
+        "state": words.text(f"run.state.{view.state}"),
+        "label": words.text(
+            "run.progress",
+            file=view.file_name,
+            done=formats.size(view.bytes_done),
+            total=formats.size(view.bytes_total),
+        ),
+        "value": 1000 if view.state in ("committing", "succeeded") else share,
+        "rows": formats.number(view.rows),
+        "accepted": formats.number(view.accepted),
+        "refused": formats.number(view.refused),
+        "ended": view.ended,
+    }
+
+
+def homeless(visit: Visit) -> str:
+    """Somebody who belongs to no department."""
+    return render(
+        templates(), "message.html", visit.frame, kind="homeless", problem=None, visit=visit, part=""
+    )
+
+
+def refused(frame: Frame, problem: Problem, visit: Visit | None = None) -> str:
+    """What a service, or the console itself, did not do."""
+    kind = problem.status if problem.status in PROBLEMS else 500
+    return render(templates(), "message.html", frame, kind=str(kind), problem=problem, visit=visit, part="")
+
+
+def session_over(frame: Frame) -> str:
+    """A form came after the session's end."""
+    return render(templates(), "message.html", frame, kind="over", problem=None, visit=None, part="")
+
+
+def signed_out(frame: Frame) -> str:
+    """Logged out."""
+    return render(templates(), "message.html", frame, kind="out", problem=None, visit=None, part="")
+
+
+def _page(visit: Visit, template: str, part: str, **values: object) -> str:
+    return render(templates(), template, visit.frame, visit=visit, part=part, **values)
+
+
+def _errors(problem: Problem | None) -> Mapping[str, str]:
+    """What is wrong by the place in the form: a text of the service, or empty where the console has words."""
+    if problem is None:
+        return {}
+    found: dict[str, str] = {}
+    for complaint in problem.errors:
+        place = contract_form.place_of(complaint)
+        if place == "main" and complaint.pointer in OWN_COMPLAINTS:
+            place = complaint.pointer
+        said = "" if place in OWN_COMPLAINTS else complaint.detail
+        found[place] = f"{found[place]}; {said}" if found.get(place) and said else said
+    return found
+
+
+@pass_context
+def _because(context: Context, sentence: str) -> Markup:
+    frame = context["frame"]
+    assert isinstance(frame, Frame)
+    return because(frame.words, sentence)
+
+
+def _signed(value: float, decimals: int = 0) -> str:
+    """A difference with its sign: `+1,204`, `−0.3`, `0`."""
+    text = formats.number(value, decimals)
+    return f"+{text}" if value > 0 else text
+
+
+def _moment(moment: Any) -> str:
+    return formats.table_moment(moment) if moment is not None else ""

@@ -1,0 +1,114 @@
+"""Every visible word of the console comes from a catalogue, in both languages, and none lies there unused."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import get_args
+
+import plaza_gateway.console
+import pytest
+from jinja2 import Environment, nodes
+from plaza_design.i18n import LOCALES, Language, load_translators
+from plaza_gateway.console import because, contract_form, pages, views
+
+CONSOLE = Path(plaza_gateway.console.__file__).parent
+SHEETS = sorted((CONSOLE / "templates").glob("*.html"))
+DESIGN = set(load_translators([LOCALES])[Language.EN].messages)
+ALLOWED = {"null", "UTC+8", "head__in--console"}
+"""The same in every language; the last is a class."""
+RUN_STATES = ("queued", "leased", "running", "committing", "succeeded", "failed", "cancelled")
+RELEASE_STATES = ("approved", "published", "superseded", "withdrawn", "failed")
+
+# ids that are put together: prefix and everything that can follow
+COMPOSED = {
+    "cycle.": contract_form.CYCLES,
+    "type.": contract_form.TYPES,
+    "sharing.": contract_form.SHARING,
+    "design.light.": get_args(views.Light),
+    "design.grade.": contract_form.GRADES,
+    "role.": ("data-officer", "steward", "reader", "city-administrator", "auditor"),
+    "reason.": pages.REASONS,
+    "gate.": [f"{gate}{end}" for gate in pages.GATES for end in ("", ".way")],
+    "complaint.": pages.OWN_COMPLAINTS,
+    "inbox.group.": ("red", "yellow"),
+    "task.": [
+        f"{kind}{end}"
+        for kind in get_args(views.Kind)
+        for end in ("", ".title", ".way", *([] if kind == "quality" else [".mark"]))
+    ],
+    "run.state.": RUN_STATES,
+    "run.title.": ("infer", "load", "done", "nothing", "failed", "cancelled"),
+    "release.state.": RELEASE_STATES,
+    "because.": because.KNOWN,
+    "message.": [
+        f"{kind}{end}" for kind in (*pages.PROBLEMS, 500, "out", "over", "homeless") for end in ("", ".way")
+    ],
+}
+
+
+def _said_by_templates() -> set[str]:
+    keys: set[str] = set()
+    for path in SHEETS:
+        for call in Environment(autoescape=True).parse(path.read_text(encoding="utf-8")).find_all(nodes.Call):
+            if isinstance(call.node, nodes.Name) and call.node.name == "t":
+                first = call.args[0]
+                if isinstance(first, nodes.Const):
+                    keys.add(first.value)
+                elif isinstance(first, nodes.Concat):
+                    prefix = first.nodes[0]
+                    known = isinstance(prefix, nodes.Const) and prefix.value in COMPOSED
+                    # A macro that is given its prefix: `t(words ~ option)`.
+                    assert known or isinstance(prefix, nodes.Name), ast_of(first)
+    return keys
+
+
+def ast_of(node: nodes.Node) -> str:
+    return f"{node} at line {node.lineno}"
+
+
+def _said_by_code() -> set[str]:
+    code = (CONSOLE / "pages.py").read_text(encoding="utf-8")
+    return set(re.findall(r'words\.text\(\s*"([\w.]+)"', code))
+
+
+def test_both_languages_have_exactly_the_words_that_are_used() -> None:
+    composed = {f"{prefix}{end}" for prefix, ends in COMPOSED.items() for end in ends}
+    used = _said_by_templates() | _said_by_code() | composed
+    for language in Language:
+        known = set(pages.translators()[language].messages)
+        assert used - known == set(), language
+        assert known - DESIGN - used == set(), language
+
+
+@pytest.mark.parametrize("path", SHEETS, ids=lambda path: path.name)
+def test_templates_hold_no_words_of_their_own(path: Path) -> None:
+    source = re.sub(r"\{#.*?#\}|\{%.*?%\}|\{\{.*?\}\}", "", path.read_text(encoding="utf-8"), flags=re.S)
+    attributes = re.findall(r'\b(?:aria-label|title|placeholder|alt)="([^"]+)"', source)
+    text = re.sub(r"<[^>]*>", " ", source)
+    words = {word for word in re.findall(r"[^\W\d_][\w+-]*", text) if word not in ALLOWED}
+    assert words == set()
+    assert [a for a in attributes if a.strip()] == []
+
+
+@pytest.mark.parametrize("language", list(Language))
+def test_both_languages_fill_in_the_same_values(language: Language) -> None:
+    def names(text: str) -> set[str]:
+        return set(re.findall(r"\{(\w+)\}", text))
+
+    other = pages.translators()[language.other].messages
+    for key, forms in pages.translators()[language].messages.items():
+        for form in forms:
+            theirs = set().union(*(names(text) for text in other[key]))
+            assert names(form) - {"n"} == theirs - {"n"}, key
+
+
+def test_english_is_english_and_chinese_is_chinese() -> None:
+    words = pages.translators()
+    for key, forms in words[Language.EN].messages.items():
+        assert not re.search(r"[\u4e00-\u9fff！？。，]", "".join(forms)), key
+        assert "!" not in "".join(forms), key
+    for key, forms in words[Language.ZH].messages.items():
+        text = re.sub(r"\{\w+\}", "", "".join(forms))
+        assert "！" not in text, key
+        assert not re.search("进行|予以提供|相关|点击此处", text), key

@@ -1,0 +1,215 @@
+"""Copy-on-write: which data files a batch takes out of the table, and the rows of them that stay.
+
+Only files that hold an affected row are written again; no delete files, so that every engine reads the table
+(architecture). DuckDB joins on the key columns and spills; rows go to Parquet in batches, never all at once.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+from plaza_kit.errors import InvalidArgument
+from pyiceberg.manifest import DataFile
+from pyiceberg.table import Table
+from sqlglot import exp
+
+from plaza_lake import engine
+from plaza_lake.files import file_sha256, local_path, sync_directory
+from plaza_lake.render import column, read_parquet, same_key, to_sql
+from plaza_lake.schema import TableSchema, arrow_schema, duckdb_type
+from plaza_lake.tables import Lake
+
+ROW_GROUP_ROWS: Final = 122_880
+_ROW_GROUP_BYTES: Final = 64 << 20
+FILE_BYTES: Final = 512 << 20
+"""A rewritten file that has grown so large is followed by another."""
+
+
+class LoadMode(StrEnum):
+    """What a batch does to the rows that are in the table."""
+
+    APPEND = "append"
+    """They stay."""
+    REPLACE = "replace"
+    """They go: the version has exactly the batch's rows."""
+    UPSERT = "upsert"
+    """Those with a key of the batch go, the others stay."""
+
+
+class UpsertWithoutKey(InvalidArgument):
+    """Rows of a table without a key cannot be told apart."""
+
+    def __init__(self, dataset: str) -> None:
+        super().__init__(
+            f"{dataset} has no key: rows cannot be replaced by key",
+            remedy="Register a contract with a key, or load in mode append or replace.",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class KeptFile:
+    """A new data file with the rows of removed files that stay."""
+
+    uri: str
+    rows: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Overwrite:
+    """What a batch changes about the files that are there."""
+
+    removed: tuple[DataFile, ...] = ()
+    kept: tuple[KeptFile, ...] = ()
+
+    @property
+    def rows_removed(self) -> int:
+        return sum(file.record_count for file in self.removed) - sum(file.rows for file in self.kept)
+
+
+def plan_overwrite(
+    lake: Lake, table: Table, schema: TableSchema, mode: LoadMode, new: Sequence[str], folder: str
+) -> Overwrite:
+    """What loading the data files `new` (URIs) does to the newest snapshot. Rewritten files lie durable in
+    `folder`, still invisible, under names made of their hash. Raises `FileNotFoundError` when one of `new` was
+    tidied away, `MergeOnRead`."""
+    snapshot = table.current_snapshot()
+    if mode is LoadMode.APPEND or snapshot is None:
+        return Overwrite()
+    stored = engine.planned_data_files(table, snapshot.snapshot_id)
+    if mode is LoadMode.REPLACE or not stored:
+        return Overwrite(removed=tuple(stored))
+    paths = [str(local_path(uri)) for uri in new]
+    try:
+        affected = _affected(lake, schema.key, [_path(file) for file in stored], paths)
+        removed = tuple(file for file in stored if _path(file) in affected)
+        if not removed:
+            return Overwrite()
+        query = _rows_that_stay(schema, [_path(file) for file in removed], paths)
+        return Overwrite(removed, tuple(_write(lake, query, sorted(affected) + paths, schema, folder)))
+    except duckdb.IOException:
+        for path in paths:
+            Path(path).stat()  # one that is gone says so
+        raise
+
+
+def _path(file: DataFile) -> str:
+    return str(local_path(file.file_path))
+
+
+def _affected(lake: Lake, key: tuple[str, ...], stored: list[str], new: list[str]) -> set[str]:
+    """The stored files that hold a key of the new ones."""
+    keys = exp.select(*(column(name) for name in key))
+    old = keys.copy().select("filename").from_(read_parquet(stored, row_numbers=True)).subquery()
+    query = (
+        exp.select("filename")
+        .distinct()
+        .from_(exp.alias_(old, "stored"))
+        .join(
+            exp.alias_(keys.from_(read_parquet(new)).subquery(), "staged"),
+            on=same_key(key, "stored", "staged"),
+            join_type="semi",
+        )
+    )
+    with engine.connection(lake, [*stored, *new]) as opened:
+        return {str(path) for (path,) in opened.execute(to_sql(query)).fetchall()}
+
+
+def _rows_that_stay(schema: TableSchema, removed: list[str], new: list[str]) -> exp.Expr:
+    """In the schema of today: files from before a field was added have no value of it."""
+    known = {name for path in removed for name in pq.read_schema(path).names}
+    columns = [
+        column(field.name, "stored")
+        if field.name in known
+        else exp.alias_(exp.cast(exp.null(), duckdb_type(field.type), dialect="duckdb"), field.name)
+        for field in schema.columns
+    ]
+    old = exp.alias_(exp.select("*").from_(read_parquet(removed)).subquery(), "stored")
+    keys = exp.select(*(column(name) for name in schema.key)).from_(read_parquet(new)).subquery()
+    return (
+        exp.select(*columns)
+        .from_(old)
+        .join(exp.alias_(keys, "staged"), on=same_key(schema.key, "stored", "staged"), join_type="anti")
+    )
+
+
+def _write(
+    lake: Lake, query: exp.Expr, paths: list[str], schema: TableSchema, folder: str
+) -> Iterator[KeptFile]:
+    arrow = arrow_schema(schema)
+    groups = _row_groups(engine.stream(lake, query, paths, arrow))
+    group = next(groups, None)
+    while group is not None:
+        part = _Part(local_path(folder), arrow)
+        try:
+            part.write(group)
+            group = next(groups, None)
+            while group is not None and part.bytes < FILE_BYTES:
+                part.write(group)
+                group = next(groups, None)
+            yield part.keep()
+        finally:
+            part.drop()
+
+
+def _row_groups(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """The same rows in pieces that make good row groups."""
+    waiting: list[pa.RecordBatch] = []
+    rows = size = 0
+    for batch in batches:
+        waiting.append(batch)
+        rows, size = rows + batch.num_rows, size + batch.nbytes
+        if rows >= ROW_GROUP_ROWS or size >= _ROW_GROUP_BYTES:
+            yield pa.Table.from_batches(waiting)
+            waiting, rows, size = [], 0, 0
+    if rows:
+        yield pa.Table.from_batches(waiting)
+
+
+class _Part:
+    """A data file on its way: under a name that nobody looks at, until it is whole."""
+
+    def __init__(self, folder: Path, schema: pa.Schema) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._path = folder / f".{uuid.uuid4().hex}.part"
+        self._file = self._path.open("xb")
+        self._writer = pq.ParquetWriter(self._file, schema, compression="zstd", store_schema=False)
+        self._rows = 0
+
+    @property
+    def bytes(self) -> int:
+        return self._file.tell()
+
+    def write(self, rows: pa.Table) -> None:
+        self._writer.write_table(rows, row_group_size=max(rows.num_rows, 1))
+        self._rows += rows.num_rows
+
+    def keep(self) -> KeptFile:
+        """Durable under its own name before this returns."""
+        self._writer.close()
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        size = self._path.stat().st_size
+        target = self._folder / f"kept-{file_sha256(self._path)}.parquet"
+        self._path.replace(target)
+        sync_directory(self._folder)
+        return KeptFile(f"file://{target}", self._rows, size)
+
+    def drop(self) -> None:
+        """Leaves nothing behind; harmless after `keep`."""
+        with suppress(OSError):
+            self._writer.close()
+        self._file.close()
+        self._path.unlink(missing_ok=True)
