@@ -1,7 +1,7 @@
 """`make bench`: what we claim about speed and memory, each beside its floor and baseline, in one run.
 
-Rows: start-up time; CSV → committed version; a small GET through the gateway; memory of each process. Load is
-bounded and stays on loopback. `python -m bench load` runs the named rows only.
+Rows: start-up time; CSV → committed version; a directory from a spreadsheet; a small GET through the gateway; memory
+of each process. Load is bounded and stays on loopback. `python -m bench load` runs the named rows only.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "e2e-tests"))
 
 from story import Suite, free_port
 
-from bench import gateway, load
+from bench import directory, gateway, load
 from bench.processes import resident
 
-ROWS = ("start", "load", "get", "memory")
+ROWS = ("start", "load", "directory", "get", "memory")
 
 
 def started(suite: Suite) -> float:
@@ -42,6 +42,8 @@ def main(rows: tuple[str, ...]) -> None:
                     print(f"memory, {child['name']:<10} (RSS, idle)     {resident(child['pid']):6.0f} MiB")
             if "load" in rows:
                 load.measure(suite, Path(folder))
+            if "directory" in rows:
+                directory.measure(suite)
             if "get" in rows:
                 gateway.measure(suite)
         finally:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import time
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +105,5 @@ def test_every_number_read_is_the_number_in_the_file(
     duplicates = find_duplicates_against_table(lake, dataset, SCHEMA, [staged[0].uri])
     assert len(duplicates[staged[0].uri]) == 35_064
 
-    begin = time.perf_counter()
     whole = content_hash(lake, grant.verifier, grant())
     assert whole.rows == 280_512
-    assert time.perf_counter() - begin < 30, "a content hash of 280 k rows takes seconds"
