@@ -81,7 +81,8 @@ class ParquetReader:
                 table = pa.Table.from_batches([batch])
                 yield self._batch(table, rows, int(self._source.size * (rows + table.num_rows) / total))
                 rows += table.num_rows
-        except (pa.ArrowException, OSError, ValueError) as error:
+        except (pa.ArrowException, OSError, ValueError, IndexError) as error:
+            # IndexError: a flipped bit made an index that its dictionary does not have.
             if isinstance(error, UnreadableFile | OversizedFile):
                 raise
             raise _broken(error) from error
