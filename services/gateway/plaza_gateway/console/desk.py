@@ -19,6 +19,8 @@ from plaza.security.v1.security_pb2_grpc import CallerServiceStub
 from plaza_kit import telemetry
 from plaza_kit.rpc.client import Peers
 
+from plaza_gateway.streams.file_bodies import CHUNK
+from plaza_gateway.streams.sending import answer_to, file_messages
 from plaza_gateway.transcode.problems import Problem
 
 SECONDS = 10.0
@@ -28,7 +30,6 @@ WATCH_SECONDS = 280.0
 """An access token lives five minutes; the browser opens the stream again."""
 RUNS = 50
 """Runs that a page looks back over."""
-CHUNK = 1024 * 1024
 
 Answer = TypeVar("Answer")
 
@@ -143,20 +144,17 @@ class OverGrpc:
     async def upload(self, department: str, file_name: str, pieces: AsyncIterator[bytes]) -> ing.Upload:
         """Passes a file on as it comes; never held here."""
 
-        async def parts() -> AsyncIterator[ing.UploadFileRequest]:
-            size = 0
-            header = ing.UploadHeader(parent=department, file_name=file_name)
-            yield ing.UploadFileRequest(header=header)
+        async def chunks() -> AsyncIterator[bytes]:
             async with aclosing(pieces) as rest:  # type: ignore[type-var]  # always a generator here
                 async for piece in rest:
                     for start in range(0, len(piece), CHUNK):
-                        chunk = piece[start : start + CHUNK]
-                        size += len(chunk)
-                        yield ing.UploadFileRequest(chunk=chunk)
-            yield ing.UploadFileRequest(end=ing.UploadEnd(size_bytes=size))
+                        yield piece[start : start + CHUNK]
 
-        call = self._ingestion.UploadFile(parts(), timeout=UPLOAD_SECONDS, metadata=self._metadata)
-        return await _answer(call)
+        header = ing.UploadHeader(parent=department, file_name=file_name)
+        call = self._ingestion.UploadFile(timeout=UPLOAD_SECONDS, metadata=self._metadata)
+        messages = file_messages(ing.UploadFileRequest, header, chunks())
+        upload: ing.Upload = await _answer(answer_to(call, messages))
+        return upload
 
     async def infer(self, upload: str) -> ing.Run:
         """Starts reading the file."""
