@@ -44,7 +44,11 @@ integration: $(VENV)/.dev-ready  ## tests with the real component: PostgreSQL, t
 
 .PHONY: e2e
 e2e: $(VENV)/.dev-ready  ## the story, against a suite started for it
-	$(BIN)/pytest -q e2e-tests
+	$(BIN)/pytest -q -m "not endurance" e2e-tests
+
+.PHONY: endurance
+endurance: $(VENV)/.dev-ready  ## more than fifty deaths over all formats and load modes: nothing lost, nothing doubled
+	$(BIN)/pytest -q -m endurance e2e-tests
 
 .PHONY: bench
 bench: $(VENV)/.dev-ready  ## start-up, memory, a GET through the gateway beside bare FastAPI

@@ -1,21 +1,22 @@
-"""The operator's worst day: worker and ingestion are killed at every step. Nothing is lost, nothing is there twice."""
+"""The operator's worst day: every process is killed, at every step of a load. Nothing is lost, nothing is there twice.
+
+`make test` lets some twenty processes die; `make endurance` more than fifty, over all formats and modes.
+"""
 
 from __future__ import annotations
 
-import json
 import random
 import sys
 import tempfile
-import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import air_quality
 import faults
-import httpx
+import file_formats
 import pytest
+from mortal_client import PatientClient, until
 from story import Suite, free_port
 
 pytestmark = pytest.mark.e2e
@@ -23,8 +24,22 @@ pytestmark = pytest.mark.e2e
 SEED = 20261121
 WORKER = ("leased", "staged", "acknowledged")
 INGESTION = ("manifest_taken", "data_files", "catalogue_commit", "outbox")
-FILES = 6
-LOAD_SECONDS = 120
+POINTS = (*WORKER, *INGESTION)
+OTHERS = ("gateway", "security", "postgres", "catalogue", "quality")
+MODES = ("append", "upsert", "replace", "append")
+HOURS = 300
+
+
+@dataclass
+class Load:
+    """One file for one dataset, and who dies on the way: point → victim."""
+
+    kind: str
+    mode: str
+    file: Path
+    deaths: dict[str, str] = field(default_factory=dict)
+    during_upload: str = ""
+    """Who dies while the file is on its way."""
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +50,7 @@ def fault_folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def mortal(fault_folder: Path) -> Iterator[Suite]:
-    """A suite whose worker and ingestion die where they are told to."""
+    """A suite whose worker and ingestion die, or have others die, where they are told to."""
     with tempfile.TemporaryDirectory(prefix="plaza-e2e-") as folder:
         command = (sys.executable, str(Path(__file__).parent / "mortal_suite.py"), str(fault_folder))
         suite = Suite(Path(folder) / "home", free_port(), free_port(), command=command)
@@ -45,171 +60,92 @@ def mortal(fault_folder: Path) -> Iterator[Suite]:
 
 
 def test_twenty_deaths_change_nothing(mortal: Suite, fault_folder: Path, tmp_path: Path) -> None:
+    loads = plan(tmp_path, ("csv", "xlsx"), deaths_a_load=2)
+    assert _dies_and_lives(mortal, fault_folder, loads) >= 20
+
+
+@pytest.mark.endurance
+def test_fifty_deaths_over_all_formats_and_modes_change_nothing(
+    mortal: Suite, fault_folder: Path, tmp_path: Path
+) -> None:
+    loads = plan(tmp_path, file_formats.KINDS, deaths_a_load=2)
+    assert _dies_and_lives(mortal, fault_folder, loads) >= 60
+
+
+def plan(folder: Path, kinds: tuple[str, ...], *, deaths_a_load: int) -> list[Load]:
+    """Four loads a format; each point with the process itself, and every other process, at least once."""
     chance = random.Random(SEED)
-    files = _files(tmp_path)
-    for dataset in ("spared", "killed"):
-        _register(mortal, dataset)
-    for file in files:
-        _load(mortal, "spared", file)
-    for number, file in enumerate(files):
-        # Every point at least once; which of them meet in one load is the seed's choice.
-        points = {*chance.sample(WORKER, 2), *chance.sample(INGESTION, 2), (*WORKER, *INGESTION)[number]}
-        for point in points:
-            faults.arm(fault_folder, point)
-        _load(mortal, "killed", file)
-        _until(lambda: not faults.still_armed(fault_folder), "every armed point is reached")
-    deaths = Counter(faults.fired(fault_folder))
-    assert deaths.total() >= 20
-    assert set(deaths) == {*WORKER, *INGESTION}
-    _until(lambda: _assessed(mortal, "killed") == len(files), "every version is assessed")
-    _until(lambda: _assessed(mortal, "spared") == len(files), "every version is assessed")
-    for look in (_rows, _quarantine, _versions, _ledger):
-        assert look(mortal, "killed") == look(mortal, "spared"), look.__name__
-
-
-def _files(folder: Path) -> list[Path]:
-    """Three whole files, one with 20 broken lines, one that overlaps the first, one more."""
-    whole = [air_quality.station_file(folder, station, 400) for station in ("Dongsi", "Gucheng", "Huairou")]
-    broken = folder / "broken.csv"
-    air_quality.break_lines(air_quality.station_file(folder, "Dingling", 500), broken)
-    overlapping = air_quality.station_file(folder, "Dongsi", 300, first=250)
-    last = air_quality.station_file(folder, "Changping", 200)
-    files = [*whole, broken, overlapping, last]
-    assert len(files) == FILES
-    return files
-
-
-def _register(suite: Suite, dataset: str) -> None:
-    fields = [
-        {"name": "no", "sourceName": "No", "type": "FIELD_TYPE_INTEGER"},
-        *(
-            {"name": name, "sourceName": name, "type": "FIELD_TYPE_INTEGER", "required": True}
-            for name in ("year", "month", "day", "hour")
-        ),
-        {"name": "pm2_5", "sourceName": "PM2.5", "type": "FIELD_TYPE_NUMBER"},
-        {"name": "station", "sourceName": "station", "type": "FIELD_TYPE_STRING", "required": True},
-        {"name": "time", "type": "FIELD_TYPE_TIMESTAMP", "required": True},
+    loads = [
+        Load(kind, mode, file)
+        for kind in kinds
+        for mode, file in zip(MODES, _files(folder, kind), strict=True)
     ]
-    parts = {part: part for part in ("year", "month", "day", "hour")}
-    contract = {
-        "fields": fields,
-        "key": list(air_quality.KEY),
-        "format": {"missingValues": ["NA"]},
-        "steps": [{"buildTimestamp": {"target": "time", "zone": "Asia/Shanghai", **parts}}],
-        "rules": [
-            {
-                "id": "pm2_5-null-share",
-                "dimension": "DIMENSION_COMPLETENESS",
-                "thresholdPercent": 90,
-                "notNull": {"field": "pm2_5"},
-            }
-        ],
-    }
-    body = {
-        "displayName": dataset,
-        "cityLevel": "CITY_LEVEL_INTERNAL",
-        "sharing": {"class": "SHARING_CLASS_UNCONDITIONAL"},
-        "contract": contract,
-    }
-    with _api(suite) as http:
-        answer = http.post("/departments/ecology/datasets", params={"datasetId": dataset}, json=body)
-    answer.raise_for_status()
+    own = [(point, faults.ITSELF) for point in POINTS]
+    foreign = [(chance.choice(POINTS), victim) for victim in OTHERS]
+    wanted = own + foreign
+    while len(wanted) < len(loads) * deaths_a_load:
+        wanted.append((chance.choice(POINTS), chance.choice((faults.ITSELF, *OTHERS))))
+    chance.shuffle(wanted)
+    for point, victim in wanted:
+        # A load passes each point once, so it can be armed with it once.
+        free = [load for load in loads if point not in load.deaths]
+        min(free, key=lambda load: len(load.deaths)).deaths[point] = victim
+    for load, victim in zip(
+        loads, (victim for _ in loads for victim in ("gateway", "ingestion")), strict=False
+    ):
+        load.during_upload = victim
+    return loads
 
 
-def _load(suite: Suite, dataset: str, file: Path) -> None:
-    with _api(suite) as http:
-        upload = _persist(
-            http.post,
-            "/departments/ecology/uploads",
-            params={"fileName": file.name},
-            content=file.read_bytes(),
-        )
-        order = {"upload": upload["name"]}
-        run = _persist(http.post, f"/departments/ecology/datasets/{dataset}:ingest", json=order)
-        deadline = time.monotonic() + LOAD_SECONDS
-        while run["state"] not in ("RUN_STATE_SUCCEEDED", "RUN_STATE_FAILED"):
-            assert time.monotonic() < deadline, run
-            time.sleep(0.2)
-            run = _persist(http.get, f"/{run['name']}")
-    assert run["state"] == "RUN_STATE_SUCCEEDED", run
-
-
-def _persist(call: Callable[..., httpx.Response], address: str, **more: Any) -> Any:
-    """What a client does while a service is away: ask again."""
-    deadline = time.monotonic() + LOAD_SECONDS
-    while True:
-        answer = call(address, **more)
-        if answer.status_code != 503:
-            answer.raise_for_status()
-            return answer.json()
-        assert time.monotonic() < deadline, answer.text
-        time.sleep(0.3)
-
-
-def _until(holds: Callable[[], bool], promise: str) -> None:
-    deadline = time.monotonic() + LOAD_SECONDS
-    while not holds():
-        assert time.monotonic() < deadline, promise
-        time.sleep(0.3)
-
-
-def _api(suite: Suite, person: str = "ecology-officer") -> httpx.Client:
-    headers = {"authorization": f"Bearer {suite.token(person)}"}
-    return httpx.Client(base_url=suite.api, headers=headers, trust_env=False, timeout=60)
-
-
-def _get(suite: Suite, path: str, **query: str | int) -> httpx.Response:
-    with _api(suite) as http:
-        return http.get(f"/departments/ecology/datasets/{path}", params=query).raise_for_status()
-
-
-def _rows(suite: Suite, dataset: str) -> str:
-    text = _get(suite, f"{dataset}/rows", format="csv").text
-    assert text.count("\n") > 1500
-    return text
-
-
-def _quarantine(suite: Suite, dataset: str) -> list[tuple[Any, ...]]:
-    rows = _get(suite, f"{dataset}/quarantine", pageSize=1000).json()["rows"]
-    assert len(rows) == 20 + 150
-    return sorted(
-        (row["fileName"], int(row["line"]), row.get("field", ""), row["reason"], row["originalText"])
-        for row in rows
-    )
-
-
-def _versions(suite: Suite, dataset: str) -> list[tuple[Any, ...]]:
-    found = _get(suite, f"{dataset}/versions").json()
-    return [
-        (v["version"], v["rows"], v["rowsAdded"], v.get("rowsRefused", "0"), v["score"], v["light"])
-        for v in found["versions"]
+def _files(folder: Path, kind: str) -> list[Path]:
+    """A first file (of CSV with 20 broken lines), one that overlaps it, one that takes its place, one to add."""
+    home = folder / kind
+    home.mkdir()
+    first = air_quality.station_file(home, "Dongsi", HOURS)
+    if kind == "csv":
+        air_quality.break_lines(first, first)
+    files = [
+        first,
+        air_quality.station_file(home, "Dongsi", HOURS, first=HOURS // 2, seed=2),
+        air_quality.station_file(home, "Gucheng", HOURS),
+        air_quality.station_file(home, "Huairou", HOURS),
     ]
+    return [file_formats.rewrite(file, kind) for file in files]
 
 
-def _assessed(suite: Suite, dataset: str) -> int:
-    found = _get(suite, f"{dataset}/assessments").json()
-    return len(found.get("assessments", []))
+def _dies_and_lives(suite: Suite, folder: Path, loads: list[Load]) -> int:
+    """Carries all loads out twice, once without a death. How many processes died the other time."""
+    client = PatientClient(suite)
+    kinds = list(dict.fromkeys(load.kind for load in loads))
+    round_name = f"n{len(kinds)}"  # both tests use one suite
+    faults.forget(folder)
+    for kind in kinds:
+        for life in ("spared", "killed"):
+            client.register(f"{life}-{kind}-{round_name}", file_formats.contract_type(kind))
+    for load in loads:
+        client.load(f"spared-{load.kind}-{round_name}", load.file, load.mode)
+    deaths = 0
+    for load in loads:
+        for point, victim in load.deaths.items():
+            faults.arm(folder, point, victim)
+        died = []
 
+        def during(victim: str = load.during_upload, died: list[bool] = died) -> None:
+            died.append(faults.kill(suite.home / "run" / "status.json", victim))
 
-def _ledger(suite: Suite, dataset: str) -> list[tuple[str, str]]:
-    """Type and what does not differ by name: each load and each assessment once."""
-    entries: list[dict[str, Any]] = []
-    token = ""
-    with _api(suite, "bureau-auditor") as http:
-        while token or not entries:
-            asked = {"pageSize": 1000, "pageToken": token}
-            page = http.get("/ledger/entries", params=asked).raise_for_status().json()
-            entries += page["entries"]
-            token = page.get("nextPageToken", "")
-            if not token:
-                break
-    mine = f"departments/ecology/datasets/{dataset}"
-    told = []
-    for entry in entries:
-        if entry["subject"] == mine or entry["subject"].startswith(f"{mine}/"):
-            data = json.loads(entry["leaf"])["data"]
-            kept = ("version", "rows", "rows_added", "rows_refused", "source_sha256", "score", "light")
-            told.append((entry["type"], json.dumps({name: data.get(name) for name in kept}, sort_keys=True)))
-    # One registration, one commit and one assessment a file.
-    assert len(told) == 1 + 2 * FILES
-    return sorted(told)
+        client.load(f"killed-{load.kind}-{round_name}", load.file, load.mode, during)
+        until(lambda: not faults.still_armed(folder), "every armed point is reached")
+        deaths += sum(died)
+    fired = faults.fired(folder)
+    assert {point for point, victim in fired if victim == faults.ITSELF} == set(POINTS)
+    assert {victim for _, victim in fired} == {faults.ITSELF, *OTHERS}
+    for kind in kinds:
+        spared, killed = f"spared-{kind}-{round_name}", f"killed-{kind}-{round_name}"
+        for dataset in (spared, killed):
+            until(lambda name=dataset: client.is_assessed(name, len(MODES)), f"{dataset} is assessed")  # type: ignore[misc]
+        for look in (client.rows, client.quarantine, client.versions, client.ledger):
+            assert look(killed) == look(spared), (kind, look.__name__)
+        # One registration; of each version one commit and one assessment.
+        assert len(client.ledger(killed)) == 1 + 2 * len(MODES)
+        assert len(client.rows(killed)) == 1 + 2 * HOURS
+    return deaths + len(fired)

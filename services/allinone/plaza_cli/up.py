@@ -20,6 +20,7 @@ from plaza_kit.errors import PlazaError
 from plaza_cli import demo, environments, postgres
 from plaza_cli.environments import Suite
 from plaza_cli.home import LAKE_OWNER, LAKE_READERS, SERVICES, Home, socket_folder, write_status
+from plaza_cli.postgres_watch import PostgresWatch
 from plaza_cli.processes import Child
 from plaza_cli.workers import Workers, supervise, worker_of
 
@@ -56,7 +57,7 @@ def run(*, modules: Mapping[str, str] | None = None, environment: Mapping[str, s
         try:
             suite = Suite(home, sockets, port, issuer_port, secrets, modules or {}, dict(environment or {}))
             children = make_children(suite, provision(server.get_uri(), secrets))
-            asyncio.run(_supervise(suite, children, started))
+            asyncio.run(_supervise(suite, children, PostgresWatch(server), started))
         finally:
             home.status_file.unlink(missing_ok=True)
             if not sockets.is_relative_to(home.root):
@@ -113,7 +114,7 @@ def make_children(suite: Suite, database_urls: Mapping[str, str]) -> list[Child]
     ]
 
 
-async def _supervise(suite: Suite, children: list[Child], started: float) -> None:
+async def _supervise(suite: Suite, children: list[Child], database: PostgresWatch, started: float) -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -121,7 +122,8 @@ async def _supervise(suite: Suite, children: list[Child], started: float) -> Non
     workers = Workers(lambda department: worker_of(suite, department))
     tasks = [asyncio.create_task(child.run()) for child in children]
     tasks.append(asyncio.create_task(supervise(workers, suite)))
-    tasks.append(asyncio.create_task(_report(suite, children, workers)))
+    tasks.append(asyncio.create_task(database.run()))
+    tasks.append(asyncio.create_task(_report(suite, children, workers, database)))
     ready = asyncio.create_task(_announce(suite, started))
     waiting = asyncio.create_task(stopped.wait())
     try:
@@ -137,14 +139,18 @@ async def _supervise(suite: Suite, children: list[Child], started: float) -> Non
         await asyncio.gather(ready, waiting, *tasks, return_exceptions=True)
 
 
-async def _report(suite: Suite, children: list[Child], workers: Workers) -> None:
+async def _report(suite: Suite, children: list[Child], workers: Workers, database: PostgresWatch) -> None:
     before = ""
     while True:
         status: dict[str, Any] = {
             "pid": os.getpid(),
             "url": suite.url,
             "issuer": suite.issuer,
-            "processes": [*(child.status() for child in children), *workers.status()],
+            "processes": [
+                database.status(),
+                *(child.status() for child in children),
+                *workers.status(),
+            ],
         }
         if (now := json.dumps(status)) != before:
             write_status(suite.home, status)

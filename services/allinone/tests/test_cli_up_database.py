@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
 from pathlib import Path
 
 import psycopg
 import pytest
 from plaza_cli.home import LAKE_OWNER, LAKE_READERS
 from plaza_cli.postgres import provision, provision_lake, start
+from plaza_cli.postgres_watch import PostgresWatch
 from plaza_testing.postgres import Postgres
 
 pytestmark = pytest.mark.integration
@@ -59,3 +63,27 @@ def test_the_server_stops_although_the_user_before_was_killed(tmp_path: Path) ->
     assert pid_file.exists()
     server.cleanup()
     assert not pid_file.exists()
+
+
+async def test_a_server_that_is_killed_is_started_again_with_what_was_committed(tmp_path: Path) -> None:
+    data = tmp_path / "postgres"
+    data.mkdir()
+    server = start(data)
+    address = server.get_uri()
+    with psycopg.connect(address, autocommit=True) as connection:
+        connection.execute("CREATE TABLE kept AS SELECT 1 AS one")
+    watch = PostgresWatch(server)
+    watching = asyncio.create_task(watch.run())
+    killed = watch.status()["pid"]
+    os.kill(killed, signal.SIGKILL)
+    for _ in range(600):
+        if watch.status()["restarts"]:
+            break
+        await asyncio.sleep(0.1)
+    watching.cancel()
+    assert watch.status()["pid"] != killed
+    assert watch.status()["state"] == "running"
+    assert server.get_uri() == address
+    with psycopg.connect(address) as connection:
+        assert connection.execute("SELECT one FROM kept").fetchone() == (1,)
+    server.cleanup()

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import psycopg
 import pytest
 from opentelemetry import context as otel_context
 from plaza.common.v1 import events_pb2
@@ -14,6 +15,7 @@ from plaza_kit.db import Database, Scope
 from plaza_kit.db.engine import psycopg_url
 from plaza_kit.db.jobs import Jobs, create_tables, defer_in
 from plaza_kit.db.outbox import NewEvent, Outbox
+from plaza_kit.db.reads import DatabaseAway
 from plaza_kit.db.schema import INBOX, OUTBOX, create, secure_rows
 from plaza_kit.identity import ServiceTokens
 from plaza_kit.rpc.client import Peers
@@ -58,6 +60,33 @@ async def database(address: str) -> AsyncIterator[Database]:
     database = Database(address, "tenant")
     yield database
     await database.close()
+
+
+async def test_a_lost_connection_is_no_fault_of_ours_and_the_next_transaction_has_a_new_one(
+    database: Database, postgres: Postgres
+) -> None:
+    killed = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = %s"
+    with pytest.raises(DatabaseAway):
+        async with database.transaction(Scope.everything()) as connection:
+            pid = (await connection.execute(text("SELECT pg_backend_pid()"))).scalar_one()
+            with psycopg.connect(postgres.admin_url, autocommit=True) as admin:
+                admin.execute(killed, [pid])
+            await connection.execute(text("SELECT 1"))
+    async with database.transaction(Scope.everything()) as connection:
+        assert (await connection.execute(text("SELECT 1"))).scalar_one() == 1
+
+
+async def test_a_transaction_without_a_database_says_so_and_a_wrong_statement_does_not(
+    database: Database,
+) -> None:
+    away = Database("postgresql://nobody@127.0.0.1:1/none", "tenant")
+    with pytest.raises(DatabaseAway):
+        async with away.transaction(Scope.everything()):
+            pass
+    await away.close()
+    with pytest.raises(ProgrammingError):
+        async with database.transaction(Scope.everything()) as connection:
+            await connection.execute(text("SELECT nothing"))
 
 
 async def test_a_transaction_sees_and_writes_only_its_departments(database: Database) -> None:

@@ -12,6 +12,7 @@ from plaza.ingestion.v1 import ingestion_pb2 as pb
 from plaza.ingestion.v1 import worker_pb2
 from plaza_kit import telemetry
 from plaza_kit.db import Scope
+from plaza_kit.db.reads import DatabaseAway
 from plaza_kit.db.jobs import defer_in
 from plaza_kit.errors import InvalidArgument
 from plaza_kit.names import parse_department
@@ -185,7 +186,7 @@ class Leases:
         while True:
             try:
                 await self.bury_lost()
-            except (SQLAlchemyError, OSError) as error:
+            except (DatabaseAway, SQLAlchemyError, OSError) as error:
                 _log.warning("cannot look for lost runs", error=repr(error)[:300])
             await asyncio.sleep(SWEEP_SECONDS)
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import psycopg
 from sqlalchemy import text
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from plaza_kit.db.reads import Reader, ReadPool, Row
+from plaza_kit.db.reads import DatabaseAway, Reader, ReadPool, Row
 from plaza_kit.identity import Principal, PrincipalKind
 
 SEES_ALL = frozenset({"city-administrator", "auditor"})
@@ -77,17 +80,22 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self, scope: Scope) -> AsyncIterator[AsyncConnection]:
-        """A transaction that sees and writes only what the scope allows; committed when the block ends well."""
-        async with self.engine.begin() as connection:
-            word, departments = scope.settings
-            await connection.execute(
-                text(
-                    "SELECT set_config('plaza.scope', :scope, true),"
-                    " set_config('plaza.departments', :departments, true)"
-                ),
-                {"scope": word, "departments": departments},
-            )
-            yield connection
+        """A transaction that sees and writes only what the scope allows; committed when the block ends well.
+
+        Raises DatabaseAway when the connection is lost: nothing was written, unless it was lost while the commit
+        was answered. Who repeats must be able to (AIP-155).
+        """
+        with _lost_connections():
+            async with self.engine.begin() as connection:
+                word, departments = scope.settings
+                await connection.execute(
+                    text(
+                        "SELECT set_config('plaza.scope', :scope, true),"
+                        " set_config('plaza.departments', :departments, true)"
+                    ),
+                    {"scope": word, "departments": departments},
+                )
+                yield connection
 
     def reader(self, scope: Scope) -> Reader:
         """Reads that see only what the scope allows, each in a read-only transaction of its own (one snapshot per
@@ -98,6 +106,24 @@ class Database:
         """Close all connections."""
         await self._reads.close()
         await self.engine.dispose()
+
+
+_AWAY = frozenset({"57P01", "57P02", "57P03"})
+"""PostgreSQL is going down, has crashed, is coming up (PostgreSQL manual, appendix A)."""
+
+
+@contextmanager
+def _lost_connections() -> Iterator[None]:
+    try:
+        yield
+    except SQLAlchemyTimeout as error:
+        raise DatabaseAway(error) from error
+    except DBAPIError as error:
+        state = getattr(error.orig, "sqlstate", None)
+        refused = isinstance(error.orig, psycopg.OperationalError) and state is None
+        if error.connection_invalidated or refused or state in _AWAY:
+            raise DatabaseAway(error) from error
+        raise
 
 
 def psycopg_url(url: str) -> URL:

@@ -32,7 +32,13 @@ _ENTER: Final = (
 
 
 class DatabaseAway(Unavailable):
-    """PostgreSQL does not take connections; nothing was read."""
+    """PostgreSQL does not take connections, or has lost this one."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(
+            f"the database does not answer: {type(cause).__name__}",
+            remedy="repeat in a few seconds; if it lasts, look at PostgreSQL",
+        )
 
 
 class Reader(Protocol):
@@ -70,10 +76,7 @@ class ReadPool:
                 await self._pool.check()
                 return await self._read(scope, sql, parameters)
         except (PoolTimeout, psycopg.OperationalError) as error:
-            raise DatabaseAway(
-                "the database does not answer",
-                remedy="repeat in a few seconds; if it lasts, look at PostgreSQL",
-            ) from error
+            raise DatabaseAway(error) from error
 
     async def _read(self, scope: tuple[str, str], sql: str, parameters: Mapping[str, Any]) -> list[Row]:
         async with self._pool.connection() as connection:
