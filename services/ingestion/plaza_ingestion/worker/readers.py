@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from plaza_ingestion.worker import json_reader, xml_reader
+from plaza_ingestion.worker import json_reader, jsonl_reader, xml_reader
 from plaza_ingestion.worker.archive_reader import ArchiveReader
 from plaza_ingestion.worker.batches import MOST_COLUMNS, OversizedFile, Reader, UnreadableFile
 from plaza_ingestion.worker.csv_reader import CsvReader
@@ -66,7 +66,7 @@ def _open(source: SourceFile, written: Format, wanted: Sequence[str]) -> Reader:
         case "json":
             return json_reader.JsonReader(source, dialect, wanted, written.record_path)
         case "jsonl":
-            return json_reader.JsonLinesReader(source, dialect, wanted)
+            return jsonl_reader.JsonLinesReader(source, dialect, wanted)
         case "xml":
             return xml_reader.XmlReader(source, dialect, wanted, written.record_path)
         case "xlsx":
