@@ -15,9 +15,9 @@ from plaza.ingestion.v1 import ingestion_pb2 as pb
 from plaza.ingestion.v1 import worker_pb2
 from plaza_ingestion.usecases import quarantine as quarantine_module
 from plaza_ingestion.usecases.ports import UnknownRun
-from plaza_ingestion.usecases.uploads import CutOff, EmptyFile, FileTooLarge, OutOfTurn
 from plaza_kit.paging import BadPageToken
 from plaza_kit.policy import NotPermitted
+from plaza_kit.rpc.file_stream import CutOff, FileTooLarge
 from plaza_kit.rpc.guard import InvalidRequest
 
 pytestmark = pytest.mark.integration
@@ -58,17 +58,9 @@ async def test_bad_uploads_leave_nothing(ingestion: Ingestion) -> None:
 
     ingestion.be()
     for error, messages in (
-        (OutOfTurn, ()),
-        (OutOfTurn, (chunk,)),
-        (OutOfTurn, (header, chunk, header)),
-        (EmptyFile, (header, pb.UploadFileRequest(end=pb.UploadEnd()))),
         (CutOff, (header, chunk)),
-        (CutOff, (header, chunk, pb.UploadFileRequest(end=pb.UploadEnd(size_bytes=8000)))),
-        (OutOfTurn, (header, chunk, pb.UploadFileRequest(end=pb.UploadEnd(size_bytes=4000)), chunk)),
         (FileTooLarge, (header, chunk, chunk, chunk)),
         (InvalidRequest, (bad_name,)),
-        (InvalidRequest, (header, pb.UploadFileRequest())),
-        (InvalidRequest, (header, pb.UploadFileRequest(chunk=b"x" * 1048577))),
     ):
         with pytest.raises(error):
             await send(*messages)

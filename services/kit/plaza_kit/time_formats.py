@@ -8,6 +8,7 @@ ingestion's worker reads files by it; both ask here.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 DIRECTIVES: Final = {
@@ -112,7 +113,7 @@ def _append(pieces: list[str | Part], sign: str) -> None:
 
 def _refuse_two_readings(text: str, pieces: tuple[str | Part, ...]) -> None:
     """A part of changing width next to a digit could end in two places."""
-    for one, other in zip(pieces, pieces[1:], strict=False):
+    for one, other in pairwise(pieces):
         if isinstance(one, Part) and one.name == "offset":
             raise BadTimeFormat(f"{text!r} goes on behind the offset")
         changes = any(isinstance(piece, Part) and len(piece.widths) > 1 for piece in (one, other))

@@ -4,36 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Final
 
 import uuid_utils.compat as uuid
 from plaza.ingestion.v1 import ingestion_pb2 as pb
 from plaza_kit.db import Scope
-from plaza_kit.errors import InvalidArgument, ResourceExhausted
 from plaza_kit.identity import Principal
 from plaza_kit.names import DepartmentId, parse_department
 from plaza_kit.policy import Resource
-from plaza_kit.rpc.guard import validate
+from plaza_kit.rpc.file_stream import chunks_of, header_of
 
 from plaza_ingestion.domain.uploads import safe_name
 from plaza_ingestion.storage import uploads
 from plaza_ingestion.storage.staging import IncomingFile
 from plaza_ingestion.usecases.ports import World
 
-
-class OutOfTurn(InvalidArgument):
-    """The first message must be the header, the last the end, all others chunks."""
-
-
-class CutOff(InvalidArgument):
-    """The stream ended before the sender said that it had sent everything."""
-
-
-class EmptyFile(InvalidArgument):
-    """The file has no bytes."""
-
-
-class FileTooLarge(ResourceExhausted):
-    """The file is larger than this installation takes."""
+_SMALLER: Final = "split the file, or ask the platform's administrators for a higher limit"
 
 
 class Uploads:
@@ -45,13 +31,16 @@ class Uploads:
     async def receive(self, messages: AsyncIterator[pb.UploadFileRequest]) -> pb.Upload:
         """The whole stream. Raises OutOfTurn, CutOff, EmptyFile, FileTooLarge, InvalidRequest, NotPermitted; then and
         when the sender breaks off, nothing stays."""
-        header = await self._header(messages)
+        header = await header_of(messages)
         department = parse_department(header.parent)
         principal = self._world.policy.authorize("upload.create", Resource.of_department(department))
         prefix = await asyncio.to_thread(self._world.staging.prefix, department)
         incoming = await asyncio.to_thread(IncomingFile, prefix)
         try:
-            await self._chunks(messages, incoming, header.file_name)
+            async for chunk in chunks_of(
+                messages, file=header.file_name, limit=self._world.upload_limit_bytes, smaller=_SMALLER
+            ):
+                await asyncio.to_thread(incoming.write, chunk)
             upload = await self._keep(incoming, department, header.file_name, principal)
         finally:
             incoming.drop()
@@ -69,43 +58,6 @@ class Uploads:
             return await self._keep(incoming, department, file_name, principal)
         finally:
             incoming.drop()
-
-    async def _header(self, messages: AsyncIterator[pb.UploadFileRequest]) -> pb.UploadHeader:
-        first = await anext(messages, None)
-        if first is None:
-            raise OutOfTurn("the stream ended before the header", remedy="send the header first")
-        validate(first)
-        if first.WhichOneof("part") != "header":
-            raise OutOfTurn("the first message is not the header", remedy="send the header first")
-        return first.header
-
-    async def _chunks(
-        self, messages: AsyncIterator[pb.UploadFileRequest], incoming: IncomingFile, file_name: str
-    ) -> None:
-        limit = self._world.upload_limit_bytes
-        ended = False
-        async for message in messages:
-            validate(message)
-            if ended or message.WhichOneof("part") == "header":
-                raise OutOfTurn(
-                    "a part came behind the end, or a second header", remedy="send one file a stream"
-                )
-            if message.WhichOneof("part") == "end":
-                _check_size(incoming.size, message.end.size_bytes)
-                ended = True
-                continue
-            if incoming.size + len(message.chunk) > limit:
-                raise FileTooLarge(
-                    f"{file_name} is larger than {limit} bytes",
-                    remedy="split the file, or ask the platform's administrators for a higher limit",
-                    facts={"limit": str(limit)},
-                )
-            await asyncio.to_thread(incoming.write, message.chunk)
-        if not ended:
-            # A server may see the end of a stream before it hears that the call was cancelled.
-            raise CutOff(f"{file_name} was cut off after {incoming.size} bytes", remedy="send it again")
-        if not incoming.size:
-            raise EmptyFile(f"{file_name} is empty", remedy="send a file with a heading and rows")
 
     async def _keep(
         self, incoming: IncomingFile, department: str, file_name: str, principal: Principal
@@ -127,11 +79,6 @@ class Uploads:
         async with self._world.database.transaction(Scope.of(principal)) as connection:
             await uploads.insert(connection, kept)
         return kept
-
-
-def _check_size(received: int, sent: int) -> None:
-    if received != sent:
-        raise CutOff(f"{received} bytes came, {sent} were sent", remedy="send the file again")
 
 
 def _message(upload: uploads.Upload) -> pb.Upload:
