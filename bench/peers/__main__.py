@@ -5,6 +5,7 @@ Each measurement is a process of its own; products take turns within a round, an
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import json
 import os
@@ -29,8 +30,9 @@ from bench import load
 
 PYTHON = ROOT / ".venv-peers" / "bin" / "python"
 ROUNDS = 3
-FEW = 3
-"""Stations for a product that needs minutes for all of them."""
+MEGABYTES = 100
+FEW = 10
+"""Megabytes for a product that needs minutes for all of them."""
 _numbers = itertools.count(1)
 
 
@@ -43,24 +45,24 @@ class Product:
     python: Path
     lacks: str
     destination: str = ""
-    stations: int = load.STATIONS
+    megabytes: int = sys.maxsize
 
 
 PEERS = (
     Product("dlt → DuckDB", "with_dlt", PYTHON, "stops at the first bad row; no key; no version", "duckdb"),
     Product("dlt → Iceberg", "with_dlt", PYTHON, "stops at the first bad row; no key", "iceberg"),
-    Product("frictionless", "with_frictionless", PYTHON, "judges only: no table, no version", stations=FEW),
+    Product("frictionless", "with_frictionless", PYTHON, "judges only: no table, no version", megabytes=FEW),
     Product("PyIceberg alone", "with_pyiceberg", PYTHON, "stops at the first bad row; no key"),
 )
 
 
-def main(rounds: int, stations: int) -> None:
+def main(rounds: int, megabytes: int) -> None:
     """Print both tables."""
     with tempfile.TemporaryDirectory(prefix="plaza-peers-") as name, _catalog() as catalog:
         folder = Path(name)
         products = (Product("Plaza (core)", "with_plaza", Path(sys.executable), "-", catalog), *PEERS)
         _broken(products, folder)
-        _speed(products, folder, rounds, stations)
+        _speed(products, folder, rounds, megabytes)
 
 
 def _broken(products: tuple[Product, ...], folder: Path) -> None:
@@ -89,15 +91,16 @@ def _named(outcome: dict[str, Any], expected: set[int]) -> str:
     return f"{len(reported & expected)}" + (f" (+{wrong} wrong)" if wrong else "")
 
 
-def _speed(products: tuple[Product, ...], folder: Path, rounds: int, stations: int) -> None:
-    sizes = {product: min(product.stations, stations) for product in products}
+def _speed(products: tuple[Product, ...], folder: Path, rounds: int, megabytes: int) -> None:
+    sizes = {product: min(product.megabytes, megabytes) for product in products}
     sources = {size: load.write_source(folder, size) for size in set(sizes.values())}
     seen: dict[Product, list[dict[str, Any]]] = {product: [] for product in products}
     for number in range(rounds):
         turn = number % len(products)
         for product in (*products[turn:], *products[:turn]):
-            outcome = _run(product, sources[sizes[product]], folder)
-            assert outcome["rows"] == sizes[product] * load.HOURS, (product.name, outcome)
+            source = sources[sizes[product]]
+            outcome = _run(product, source.path, folder)
+            assert outcome["rows"] == source.rows, (product.name, outcome)
             seen[product].append(outcome)
     print(
         f"\n{rounds} rounds, one process each; the clock starts after imports. Median (slowest to fastest) rows/s."
@@ -154,4 +157,8 @@ def _catalog() -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    main(*([int(word) for word in sys.argv[1:]] or (ROUNDS, load.STATIONS)))
+    arguments = argparse.ArgumentParser(prog="python -m bench.peers", description=__doc__)
+    arguments.add_argument("--rounds", type=int, default=ROUNDS)
+    arguments.add_argument("--megabytes", type=int, default=MEGABYTES, help="size of the file that is loaded")
+    given = arguments.parse_args()
+    main(given.rounds, given.megabytes)

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from .dataset_adopt import adopt
 from .dataset_history import diff, restore
 from .dataset_infer import infer
 from .dataset_register import register
@@ -19,6 +20,7 @@ dataset = typer.Typer(
 )
 dataset.command()(infer)
 dataset.command()(register)
+dataset.command()(adopt)
 dataset.command()(diff)
 dataset.command()(restore)
 
@@ -153,6 +155,7 @@ def _facts(found: dict[str, Any]) -> list[tuple[str, object]]:
         ("English name", found.get("displayNameEn")),
         ("provider", found.get("provider")),
         ("category", found.get("category")),
+        ("source system", found.get("sourceSystemTitle")),
         ("code", found.get("code")),
         ("description", found.get("description")),
         ("grade", word(found.get("cityLevel"), "CITY_LEVEL")),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from .names import DatasetArgument, DatasetName
-from .output import whole
+from .output import Output, whole
 from .surroundings import JsonOption, UrlOption, plaza
 
 
@@ -30,12 +30,17 @@ def diff(
     if here.out.as_json:
         here.out.document(answer)
         return
-    found = answer.get("differences") or []
     here.out.note(f"version {whole(answer, 'fromVersion')} → {whole(answer, 'toVersion')}")
+    show_differences(here.out, answer)
+
+
+def show_differences(out: Output, answer: dict[str, Any]) -> None:
+    """The `differences` of an answer as a table."""
+    found = answer.get("differences") or []
     if not found:
-        here.out.line("no difference")
+        out.line("no difference")
         return
-    here.out.table(
+    out.table(
         ["field", "old", "new"],
         ((one.get("field"), one.get("oldValue"), one.get("newValue")) for one in found),
     )

@@ -28,7 +28,7 @@ def infer(
         typer.Option(
             "--missing",
             metavar="TOKEN",
-            help="Declare that this text means no value in every field; may be repeated.",
+            help="Say that this text means no value in every field; may be repeated.",
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite --output.")] = False,
@@ -40,8 +40,8 @@ def infer(
     if output is not None:
         refuse_existing(output, force)
     owner = resolve_department(here.api, department)
-    proposal = _infer(here, owner, file)
-    contract = _with_missing(proposal.get("contract") or {}, missing or [])
+    proposal = _infer(here, owner, file, missing or [])
+    contract = proposal.get("contract") or {}
     if output is not None:
         document = here.api.post_for_bytes(
             "contracts:render", {"contract": contract, "title": file.stem[:200]}
@@ -58,20 +58,13 @@ def infer(
     here.out.line(_next(owner, file, output))
 
 
-def _infer(here: Plaza, department: str, file: Path) -> dict[str, Any]:
+def _infer(here: Plaza, department: str, file: Path, missing: list[str]) -> dict[str, Any]:
     uploaded = upload(here, department, file)
-    started = here.api.post(f"{uploaded.get('name')}:infer", {})
+    wanted = {"missingValues": list(dict.fromkeys(missing))} if missing else {}
+    started = here.api.post(f"{uploaded.get('name')}:infer", wanted)
     run = follow(here, str(started.get("name") or ""))
     check_succeeded(run)
     return dict(run.get("proposal") or {})
-
-
-def _with_missing(contract: dict[str, Any], tokens: list[str]) -> dict[str, Any]:
-    if not tokens:
-        return contract
-    written = contract.get("format") or {}
-    declared = list(dict.fromkeys([*(written.get("missingValues") or []), *tokens]))
-    return {**contract, "format": {**written, "missingValues": declared}}
 
 
 def _show(out: Output, contract: dict[str, Any], proposal: dict[str, Any]) -> None:
@@ -93,12 +86,14 @@ def _show(out: Output, contract: dict[str, Any], proposal: dict[str, Any]) -> No
         ),
     )
     out.line("")
-    ragged = whole(proposal, "raggedRows")
+    ragged, faulty = whole(proposal, "raggedRows"), whole(proposal, "faultyRows")
     everywhere = (contract.get("format") or {}).get("missingValues") or []
     out.facts(
         [
             ("rows", whole(proposal, "rows")),
             ("ragged rows", f"{ragged:,} (they would be refused)" if ragged else None),
+            ("faulty rows", f"{faulty:,} (they would be refused)" if faulty else None),
+            ("file", "; ".join(proposal.get("formatReasons") or []) or None),
             ("key", ", ".join(key) or "none"),
             ("because", proposal.get("keyReason")),
             ("missing everywhere", _tokens(everywhere)),

@@ -80,13 +80,17 @@ def register(
     keyword: Annotated[
         list[str] | None, typer.Option("--keyword", help="A word to find it by; may be repeated.")
     ] = None,
+    source_system: Annotated[
+        str | None,
+        typer.Option("--source-system", help="Id of the department's source system that the data come from."),
+    ] = None,
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Register a dataset with its contract; you confirm grade and sharing class by doing so."""
     here = plaza(context, url, as_json)
     wanted = DatasetName.parse(name)
-    parsed = here.api.post("contracts:parse", {"document": _read_contract(contract)})
+    parsed = here.api.post("contracts:parse", {"document": read_contract(contract)})
     display_name = title or parsed.get("title")
     if not display_name:
         raise WrongUse(f"{contract} does not name the dataset", remedy="Give its name with --title.")
@@ -104,6 +108,9 @@ def register(
         "opening": {"allowed": True} if open_to_public else None,
         "licence": licence,
         "keywords": keyword,
+        "sourceSystem": (
+            f"departments/{wanted.department}/sourceSystems/{source_system}" if source_system else None
+        ),
     }
     made = here.api.post(
         f"departments/{wanted.department}/datasets", without_empty(body), {"datasetId": wanted.dataset}
@@ -114,7 +121,8 @@ def register(
         here.out.line(f"Registered {short(made.get('name'))}: {made.get('displayName', '')}")
 
 
-def _read_contract(path: Path) -> str:
+def read_contract(path: Path) -> str:
+    """The text of a contract's document. Raises `WrongUse`."""
     try:
         data = path.read_bytes()
         if len(data) > _MAX_CONTRACT_BYTES:

@@ -17,7 +17,7 @@ _HARMLESS = frozenset(
     {"PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH"}
 )
 _HARMLESS_PREFIXES = ("LC_", "PYTHON")
-_PASSED_ON = ("PLAZA_LOG_LEVEL", "PLAZA_OTLP_ENDPOINT")
+_PASSED_ON = ("PLAZA_LOG_LEVEL", "PLAZA_OTLP_ENDPOINT", "PLAZA_RATE_LIMITS")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +120,7 @@ def worker(suite: Suite, department: str) -> dict[str, str] | None:
         "PLAZA_CLIENT_SECRET": suite.secrets[secret_variable(client)],
         "PLAZA_DEPARTMENT": department,
         "PLAZA_STAGING_PREFIX": str(suite.home.staging / "departments" / department),
+        "PLAZA_SECRETS_DIR": str(suite.home.department_secrets(department)),
         "PLAZA_IDLE_SECONDS": str(WORKER_IDLE_SECONDS),
     }
     return harmless | _passed_on(suite) | own | suite.extra

@@ -111,6 +111,10 @@ class Home:
         """Uploads and staged files; a department's part is `departments/{id}` in it."""
         return self.root / "staging"
 
+    def department_secrets(self, department: str) -> Path:
+        """Credentials of a department's sources, by name: for its worker alone, beside what ingestion reads."""
+        return self.root / "departments" / department / "secrets"
+
     @property
     def releases(self) -> Path:
         """What open data has published."""

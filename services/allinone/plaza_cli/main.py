@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from .code_list import code_list
 from .dataset import dataset
 from .directory import directory
 from .failures import Failure
@@ -18,6 +19,8 @@ from .quarantine import quarantine
 from .release import release
 from .rows import rows
 from .run import run as run_group
+from .source import source
+from .source_system import source_system
 from .surroundings import JsonOption, Surroundings, UrlOption, surroundings_of
 from .verify import verify
 
@@ -73,6 +76,9 @@ app.command()(whoami)
 app.add_typer(department, name="department")
 app.add_typer(dataset, name="dataset")
 app.add_typer(directory, name="directory")
+app.add_typer(source_system, name="source-system")
+app.add_typer(source, name="source")
+app.add_typer(code_list, name="code-list")
 app.command()(ingest)
 app.add_typer(run_group, name="run")
 app.add_typer(quarantine, name="quarantine")

@@ -33,6 +33,16 @@ class RowForm(StrEnum):
     CSV = "csv"
     JSONL = "jsonl"
     JSON = "json"
+    PARQUET = "parquet"
+    ARROW = "arrow"
+
+    @property
+    def binary(self) -> bool:
+        """Not for eyes, and whole or nothing."""
+        return self in (RowForm.PARQUET, RowForm.ARROW)
+
+
+_FILES = tuple(form.value for form in RowForm if form is not RowForm.TABLE)
 
 
 def rows(
@@ -63,12 +73,13 @@ def rows(
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Read rows: a table, or everything as CSV, JSON lines or JSON. --json is --format json.
+    """Read rows: a table, or everything as CSV, JSON lines, JSON, Parquet or Arrow. --json is --format json.
 
     Version, agreement and delivery are told on standard error.
     """
     here = plaza(context, url, as_json)
     wanted = _form(form, output, here.out.as_json)
+    _check_binary(wanted, output, limit)
     path = f"{DatasetName.parse(name).path}/rows"
     query = _query(where, columns, order_by, as_of, purpose, reader)
     if wanted is RowForm.TABLE:
@@ -89,10 +100,21 @@ def _form(form: RowForm | None, output: Path | None, as_json: bool) -> RowForm:
         return RowForm.JSON
     if form is None and output is not None:
         suffix = output.suffix.lower().lstrip(".")
-        return RowForm(suffix) if suffix in ("csv", "jsonl", "json") else RowForm.CSV
+        return RowForm(suffix) if suffix in _FILES else RowForm.CSV
     if form is RowForm.TABLE and output is not None:
-        raise WrongUse("a table is for people, not for a file", remedy="Give --format csv, jsonl or json.")
+        raise WrongUse("a table is for people, not for a file", remedy=f"Give --format {', '.join(_FILES)}.")
     return form or RowForm.TABLE
+
+
+def _check_binary(form: RowForm, output: Path | None, limit: int | None) -> None:
+    if form.binary and limit is not None:
+        raise WrongUse(
+            f"--limit cannot cut a {form} file", remedy="Narrow it by --where, or take --format csv or jsonl."
+        )
+    if form.binary and output is None and stdout_is_terminal():
+        raise WrongUse(
+            f"{form} is not for a terminal", remedy="Give --output FILE, or send it into a program."
+        )
 
 
 def _query(

@@ -393,7 +393,8 @@ class TestInfer:
         assert f"plaza dataset register ecology/DATASET --contract {target}" in result.stdout
         sent = city.sent("/api/v1/contracts:render")
         assert sent["title"] == "空气 1"
-        assert sent["contract"] == {**self.PROPOSAL["contract"], "format": {"missingValues": ["-9999"]}}
+        assert sent["contract"] == self.PROPOSAL["contract"]
+        assert city.sent(f"/api/v1/{UPLOAD}:infer") == {"missingValues": ["-9999"]}
         asked = len(city.requests)
         assert city.run(*words).exit_code == 2
         assert len(city.requests) == asked

@@ -124,7 +124,9 @@ class TestRows:
         city.stream(ROWS, [b'{"version": 3}'])
         assert city.run("rows", "ecology/air-quality").exit_code == 1
 
-    @pytest.mark.parametrize(("name", "form"), [("a.jsonl", "jsonl"), ("a.CSV", "csv"), ("a", "csv")])
+    @pytest.mark.parametrize(
+        ("name", "form"), [("a.jsonl", "jsonl"), ("a.CSV", "csv"), ("a", "csv"), ("a.parquet", "parquet")]
+    )
     def test_output_names_the_format(self, city: City, tmp_path: Path, name: str, form: str) -> None:
         city.stream(ROWS, [b"{}\n"])
         assert city.run("rows", "ecology/air-quality", "--output", str(tmp_path / name)).exit_code == 0
@@ -138,6 +140,13 @@ class TestRows:
             result = city.run("rows", "ecology/air-quality", "--format", form)
             assert (result.exit_code, result.stdout) == (1, "")
             assert "Ask for it." in result.stderr
+
+    def test_binary_forms_are_whole_or_nothing(self, city: City) -> None:
+        city.stream(ROWS, [b"PAR1\xff\x00", b"PAR1"], **NAMED)
+        result = city.run("rows", "ecology/air-quality", "--format", "parquet")
+        assert result.stdout_bytes == b"PAR1\xff\x00PAR1"
+        refused = city.run("rows", "ecology/air-quality", "--format", "arrow", "--limit", "2")
+        assert (refused.exit_code, "cannot cut" in refused.stderr) == (2, True)
 
     def test_table_is_not_for_files(self, city: City) -> None:
         assert city.run("rows", "ecology/air-quality", "--format", "table", "--output", "x").exit_code == 2

@@ -100,6 +100,7 @@ def test_a_worker_holds_no_city_credentials(suite: Suite) -> None:
         "PLAZA_CLIENT_SECRET": suite.secrets["PLAZA_SECRET_ECOLOGY_WORKER"],
         "PLAZA_DEPARTMENT": "ecology",
         "PLAZA_STAGING_PREFIX": str(suite.home.staging / "departments/ecology"),
+        "PLAZA_SECRETS_DIR": str(suite.home.root / "departments/ecology/secrets"),
         "PLAZA_IDLE_SECONDS": "60",
     }
 

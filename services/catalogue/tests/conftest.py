@@ -13,7 +13,10 @@ import pytest_asyncio
 from plaza.catalogue.v1 import catalogue_pb2 as pb
 from plaza.common.v1 import contract_pb2, grades_pb2
 from plaza_catalogue.rpc.build import SPEC
+from plaza_catalogue.rpc.code_lists import CodeListServicer
 from plaza_catalogue.rpc.servicer import CatalogueServicer
+from plaza_catalogue.rpc.source_systems import SourceSystemServicer
+from plaza_catalogue.usecases.code_lists import CodeLists
 from plaza_catalogue.usecases.ports import World
 from plaza_kit.db import Database
 from plaza_kit.db.migrate import migrate
@@ -25,9 +28,13 @@ from plaza_testing.callers import Rights, person, service
 from plaza_testing.postgres import Postgres
 
 RIGHTS = {
-    "data-officer": {"dataset.create", "dataset.update", "directory.read", "contract.draft"},
+    "data-officer": {
+        *("dataset.create", "dataset.update", "directory.read", "contract.draft"),
+        *("contract.adopt", "source-system.manage"),
+    },
+    "steward": {"dataset.update", "directory.read", "source-system.manage"},
     "analyst": {"directory.read"},
-    "city-administrator": {"department.create", "directory.read"},
+    "city-administrator": {"department.create", "directory.read", "code-list.manage"},
 }
 
 
@@ -38,6 +45,8 @@ class Catalogue:
     api: CatalogueServicer
     world: World
     url: str
+    systems: SourceSystemServicer
+    codes: CodeListServicer
 
     def be(self, role: str, *departments: str) -> Principal:
         principal = person(role, *departments)
@@ -60,7 +69,8 @@ async def catalogue(catalogue_url: str) -> AsyncIterator[Catalogue]:
     database = Database(catalogue_url, SPEC.schema)
     outbox = Outbox(database, SPEC.name, SPEC.routes, cast(Peers, None), cast(ServiceTokens, None))
     world = World(database, Rights(RIGHTS), outbox, ZoneInfo("Asia/Shanghai"))
-    yield Catalogue(CatalogueServicer(world), world, catalogue_url)
+    systems, codes = SourceSystemServicer(world), CodeListServicer(CodeLists(world))
+    yield Catalogue(CatalogueServicer(world), world, catalogue_url, systems, codes)
     set_caller(None)
     await database.close()
 

@@ -11,10 +11,10 @@ from openpyxl import Workbook
 from plaza.catalogue.v1 import catalogue_pb2 as pb
 from plaza.common.v1 import grades_pb2
 from plaza_catalogue.domain.sheets import UnreadableSpreadsheet
-from plaza_catalogue.usecases import incoming
 from plaza_catalogue.usecases.directory_files import DirectoryRefused
 from plaza_kit.db import Scope
 from plaza_kit.policy import NotPermitted
+from plaza_kit.rpc.file_stream import CutOff, FileTooLarge
 from sqlalchemy import text
 
 pytestmark = pytest.mark.integration
@@ -273,7 +273,6 @@ async def test_codes_of_others_are_theirs(catalogue: Catalogue, department: str)
 async def test_a_stream_is_whole_or_nothing(catalogue: Catalogue, department: str) -> None:
     header = pb.ImportDirectoryRequest(header=pb.ImportDirectoryHeader(parent=f"departments/{department}"))
     chunk = pb.ImportDirectoryRequest(chunk=csv_of(ROWS))
-    end = pb.ImportDirectoryRequest(end=pb.ImportDirectoryEnd(size_bytes=len(chunk.chunk)))
 
     async def stream(*messages: pb.ImportDirectoryRequest) -> AsyncIterator[pb.ImportDirectoryRequest]:
         for message in messages:
@@ -281,14 +280,8 @@ async def test_a_stream_is_whole_or_nothing(catalogue: Catalogue, department: st
 
     big = pb.ImportDirectoryRequest(chunk=b"x" * 1_048_576)
     bad: list[tuple[type[Exception], list[pb.ImportDirectoryRequest]]] = [
-        (incoming.OutOfTurn, []),
-        (incoming.OutOfTurn, [chunk]),
-        (incoming.OutOfTurn, [header, header]),
-        (incoming.OutOfTurn, [header, chunk, end, chunk]),
-        (incoming.CutOff, [header, chunk]),
-        (incoming.CutOff, [header, chunk, chunk, end]),
-        (incoming.EmptyFile, [header, pb.ImportDirectoryRequest(end=pb.ImportDirectoryEnd())]),
-        (incoming.FileTooLarge, [header, *[big] * 21]),
+        (CutOff, [header, chunk]),
+        (FileTooLarge, [header, *[big] * 21]),
         (UnreadableSpreadsheet, [header, big, pb.ImportDirectoryRequest(end={"size_bytes": 1_048_576})]),
     ]
     for error, messages in bad:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import yaml
 from hypothesis import given, settings
@@ -12,6 +14,43 @@ from plaza_catalogue.domain.odcs_yaml import BadDocument
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 _NAMES = st.lists(st.from_regex(r"[a-z][a-z0-9_]{0,5}", fullmatch=True), min_size=1, max_size=5, unique=True)
 _NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
+
+
+def _any(message: type[Any], **parts: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.builds(message, **parts)
+
+
+def steps(names: list[str]) -> st.SearchStrategy[pb.Step]:
+    """Each kind, with every part of its message drawn."""
+    field, texts = st.sampled_from(names), st.lists(_TEXT, max_size=3)
+    some = st.lists(field, unique=True)
+    decimal = st.sampled_from(["", "0.10", "-273.15", "9"])
+    codes = st.lists(_any(pb.CodeMapping, text=_TEXT, code=_TEXT), max_size=3)
+    kinds = {
+        "build_timestamp": _any(
+            pb.BuildTimestamp,
+            **dict.fromkeys(("target", "year", "month", "day", "hour", "minute", "second"), field),
+            zone=_TEXT,
+        ),
+        "trim": _any(pb.Trim, fields=some),
+        "map_missing": _any(pb.MapMissing, fields=some, tokens=texts),
+        "map_codes": _any(pb.MapCodes, field=field, codes=codes, otherwise=st.integers(0, 2)),
+        "parse_time": _any(pb.ParseTime, field=field, formats=texts, zone=_TEXT),
+        "convert_unit": _any(
+            pb.ConvertUnit,
+            field=field,
+            from_unit=_TEXT,
+            to_unit=_TEXT,
+            factor=decimal,
+            offset=decimal,
+            divisor=decimal,
+        ),
+        "build_key": _any(pb.BuildKey, target=field, parts=some, separator=_TEXT),
+        "keep_latest": _any(pb.KeepLatest, field=field),
+    }
+    assert kinds.keys() == {one.name for one in pb.Step.DESCRIPTOR.oneofs[0].fields}
+    step_name = st.sampled_from(["", "trim-all", "read_day"])
+    return st.one_of(_any(pb.Step, name=step_name, **{kind: drawn}) for kind, drawn in kinds.items())
 
 
 @st.composite
@@ -28,6 +67,7 @@ def contracts(draw: st.DrawFn) -> pb.Contract:
             description=draw(_TEXT),
             unit=draw(_TEXT),
             missing_values=draw(st.lists(_TEXT, max_size=2)),
+            code_list=draw(st.sampled_from(["", "codeLists/gender", "codeLists/divisions/versions/2024-1"])),
         )
     for number in range(draw(st.integers(0, 4))):
         rule = contract.rules.add(
@@ -44,9 +84,7 @@ def contracts(draw: st.DrawFn) -> pb.Contract:
             rule.not_null.field = draw(st.sampled_from(names))
         else:
             rule.range.field, rule.range.maximum = draw(st.sampled_from(names)), draw(_NUMBERS)
-    if draw(st.booleans()):
-        build = contract.steps.add().build_timestamp
-        build.target, build.year, build.zone = names[0], names[-1], draw(_TEXT)
+    contract.steps.extend(draw(st.lists(steps(names), max_size=4)))
     contract.format.delimiter = draw(st.sampled_from([",", ";", "\t"]))
     contract.format.missing_values.extend(draw(st.lists(_TEXT, max_size=2)))
     contract.format.type = draw(st.sampled_from(["", "csv", "xlsx", "xml"]))

@@ -11,7 +11,8 @@ import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 from plaza.catalogue.v1 import catalogue_pb2 as pb
 from plaza.common.v1 import events_pb2, grades_pb2
-from plaza_catalogue.domain.datasets import IncompleteDataset, NotUpdatable, contract_sha256
+from plaza_catalogue.domain.datasets import IncompleteDataset, contract_sha256
+from plaza_catalogue.domain.updates import NotUpdatable
 from plaza_catalogue.usecases.departments import DepartmentExists
 from plaza_catalogue.usecases.ports import (
     EtagMismatch,
@@ -295,6 +296,16 @@ async def test_events_of_other_services_show_up(
     assert shown.latest_version == listed.versions[0]
     assert not shown.latest_version.HasField("score")
     assert shown.latest_release == 3
+
+    gone = event("ingestion", "version.expired", versions=[1], rule="kept are the newest 1")
+    await deliver("ingestion", gone)
+    await deliver("ingestion", event("ingestion", "version.expired", versions=[1, 3], rule="again"), *commits)
+    catalogue.be("analyst", "elsewhere")
+    listed = await catalogue.api.ListVersions(pb.ListVersionsRequest(parent=created.name), RPC)
+    assert [v.state for v in listed.versions] == [pb.VERSION_STATE_COMMITTED, pb.VERSION_STATE_EXPIRED]
+    tombstone = listed.versions[1]
+    assert (tombstone.rows, tombstone.score, tombstone.expire_rule) == (24, 97.84, "kept are the newest 1")
+    assert tombstone.expire_time == gone.time
 
     async def after_withdrawal(number: int, latest: int) -> int:
         name = f"{created.name}/releases/{number}"

@@ -66,6 +66,8 @@ class Frame:
     search_action: str | None = None
     """Where the search box in the head sends its words; `None`: the page has no box in its head."""
     search_words: str = ""
+    suggest_action: str | None = None
+    """Where the search box asks for titles while somebody types (`?q=` → a JSON list of texts); `None`: nowhere."""
 
     @property
     def language(self) -> Language:

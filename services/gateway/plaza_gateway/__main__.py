@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 
-import uvicorn
 from plaza_kit import telemetry
 from plaza_kit.settings import BadSettings, load
 
 from plaza_gateway.app import create_app, peers_of
+from plaza_gateway.serving import server_of
 from plaza_gateway.settings import GatewaySettings
 
 
 def main() -> None:
-    """Serve until SIGTERM, then let requests under way end for at most ten seconds."""
+    """Serve until SIGTERM, then as `serving.Server` says."""
     try:
         settings = load(GatewaySettings)
     except BadSettings as error:
         sys.exit(f"plaza-gateway: {error}")
     telemetry.configure("gateway", log_level=settings.log_level, otlp_endpoint=settings.otlp_endpoint)
-    app = create_app(settings, peers_of(settings))
-    uvicorn.run(
-        app,
-        host=settings.host,
-        port=settings.port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=10,
-    )
+    server = server_of(settings, create_app(settings, peers_of(settings)))
+    # Ctrl-C was heard: the server raises it once more when it has ended.
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run()
+    if not server.started:
+        sys.exit(3)
 
 
 if __name__ == "__main__":

@@ -2,41 +2,38 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from importlib.metadata import version
 from typing import Any
 
-import grpc
-import orjson
 import plaza_protos
 from fastapi import FastAPI
-from fastapi.responses import JSONResponse
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from plaza_design.assets import PREFIX
 from plaza_design.i18n import LocalText
 from plaza_kit import telemetry
 from plaza_kit.rpc.client import Peers
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException as StarletteHTTPException
-from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from plaza_gateway.console import Console
-from plaza_gateway.openapi import merge_paths, openapi
+from plaza_gateway.door import Door
+from plaza_gateway.door.bodies import BodyLimits
+from plaza_gateway.door.quotas import Budgets, Quotas
+from plaza_gateway.door.visits import Find, Known
+from plaza_gateway.health import healthz, metrics, readyz
+from plaza_gateway.interface import API, DOCS, OWN, described, identity, served
 from plaza_gateway.portal.over_grpc import OverGrpc
-from plaza_gateway.portal.routes import portal_router
+from plaza_gateway.portal.routes import portal_router, preferences, static
 from plaza_gateway.portal.views import Site
+from plaza_gateway.reference import reference_router
 from plaza_gateway.refusals import Refusals
 from plaza_gateway.settings import GatewaySettings
-from plaza_gateway.streams import STREAMS, stream_paths
-from plaza_gateway.transcode import Transcoder
+from plaza_gateway.streams import STREAMS
+from plaza_gateway.transcode import Problem, Transcoder
 from plaza_gateway.transcode.descriptors import Face
+from plaza_gateway.transcode.exchange import BODY_LIMIT
 
-API = "/api/v1"
-CLI_CLIENT = "plaza-cli"
-READY_SECONDS = 2.0
 BEHIND: Mapping[str, str] = {
     "catalogue": "plaza.catalogue.v1",
     "ingestion": "plaza.ingestion.v1",
@@ -73,12 +70,22 @@ def create_app(settings: GatewaySettings, peers: Peers) -> FastAPI:
     console = None
     if "internal" in faces and settings.console_key_file is not None:
         console = Console(site, settings.console_url, settings.issuer, settings.console_key_file, peers)
-    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, lifespan=_lifespan(peers, faces, console))
+    app = FastAPI(
+        openapi_url=None, docs_url=None, redoc_url=None, lifespan=_lifespan(settings, peers, faces, console)
+    )
     app.add_api_route("/healthz", healthz, methods=["GET"])
-    app.add_api_route("/readyz", _readyz(peers, services_behind(faces)), methods=["GET"])
+    app.add_api_route("/readyz", readyz(app, peers, services_behind(faces)), methods=["GET"])
     app.add_api_route("/metrics", metrics, methods=["GET"])
-    app.add_api_route(f"{API}/identity", _identity(settings), methods=["GET"])
-    app.add_api_route(f"{API}/openapi.json", _document(faces), methods=["GET"])
+    app.add_api_route(f"{API}/identity", identity(settings), methods=["GET"])
+    document = described(faces)
+    app.add_api_route(f"{API}/openapi.json", served(document), methods=["GET"])
+    app.include_router(
+        reference_router(document, site, DOCS, f"{API}/openapi.json", portal="public" in faces)
+    )
+    if console is None and "public" not in faces:
+        # No other pages in this process, that would offer these.
+        app.add_route(f"{PREFIX}/{{digest}}/{{name}}", static, methods=["GET"])
+        app.add_route("/preferences", preferences, methods=["POST"])
     if "public" in faces:
         source = OverGrpc(lambda: peers.channel("open-data"))
         app.include_router(portal_router(source, site))
@@ -86,20 +93,42 @@ def create_app(settings: GatewaySettings, peers: Peers) -> FastAPI:
         app.include_router(console.router(alone="public" not in faces))
     refusals = Refusals(site if "public" in faces else None)
     app.add_exception_handler(StarletteHTTPException, refusals.of_http)
+    app.add_exception_handler(Problem, refusals.of_problem_inside)
     app.add_exception_handler(Exception, refusals.of_fault)
+    app.state.draining = False
     # The last one added is the first one asked.
     app.add_middleware(_Interface, app=app)
+    app.add_middleware(
+        Door,
+        api=API,
+        own=OWN,
+        pages=DOCS,
+        find=_known(app),
+        limits=BodyLimits(
+            BODY_LIMIT, settings.upload_limit_bytes, settings.body_idle_seconds, settings.body_seconds
+        ),
+        quotas=_quotas(settings) if settings.rate_limits else None,
+        draining=lambda: bool(app.state.draining),
+        refuse=refusals.of_problem,
+    )
     app.add_middleware(_Measured)
     return app
 
 
-def _lifespan(peers: Peers, faces: frozenset[Face], console: Console | None) -> Any:
+def _lifespan(
+    settings: GatewaySettings, peers: Peers, faces: frozenset[Face], console: Console | None
+) -> Any:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         # Made here and not in create_app: a channel belongs to the loop that it was made in.
         channels = {BEHIND[name]: peers.channel(name) for name in services_behind(faces)}
         app.state.transcoder = Transcoder(
-            plaza_protos.descriptor_set(), channels, face=faces, by_hand=STREAMS
+            plaza_protos.descriptor_set(),
+            channels,
+            face=faces,
+            by_hand=STREAMS,
+            deadline_seconds=settings.call_seconds,
+            stream_seconds=settings.stream_seconds,
         )
         yield
         if console is not None:
@@ -115,95 +144,34 @@ def site_of(settings: GatewaySettings) -> Site:
         city=LocalText(settings.city, settings.city_en),
         owner=LocalText(settings.portal_owner, settings.portal_owner_en),
         base_url=settings.public_url,
-        api_description=f"{API}/openapi.json",
+        api_description=DOCS,
     )
 
 
-async def healthz() -> dict[str, str]:
-    """The process is alive."""
-    return {"status": "ok"}
+def _known(app: FastAPI) -> Find:
+    def known(scope: Scope) -> Known | None:
+        found = app.state.transcoder.known(scope)
+        if found is None:
+            return None
+        route, carries, reads = found
+        return Known(carries or "call", route.face, reads, demands_caller=not route.anonymous)
+
+    return known
 
 
-async def metrics() -> Response:
-    """Prometheus' text form."""
-    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
-
-
-def _readyz(peers: Peers, names: tuple[str, ...]) -> Any:
-    async def readyz() -> JSONResponse:
-        """Whether every service that this process calls serves."""
-        states = dict(zip(names, await asyncio.gather(*(_serving(peers, n) for n in names)), strict=True))
-        ready = all(states.values())
-        body = {"ready": ready, "services": {n: "serving" if s else "not serving" for n, s in states.items()}}
-        return JSONResponse(body, 200 if ready else 503)
-
-    return readyz
-
-
-async def _serving(peers: Peers, service: str) -> bool:
-    stub = health_pb2_grpc.HealthStub(peers.channel(service))  # type: ignore[no-untyped-call]
-    try:
-        answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=READY_SECONDS)
-    except grpc.aio.AioRpcError:
-        return False
-    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
-
-
-def _identity(settings: GatewaySettings) -> Any:
-    async def identity() -> dict[str, str]:
-        """Where to log in, and as which client: what the command line needs before it has a token."""
-        return {"issuer": settings.issuer, "clientId": CLI_CLIENT}
-
-    return identity
-
-
-_IDENTITY_PATH: dict[str, Any] = {
-    f"{API}/identity": {
-        "get": {
-            "operationId": "GetIdentity",
-            "summary": "Where to log in, and as which client.",
-            "tags": ["Gateway"],
-            "security": [],
-            "responses": {
-                "200": {
-                    "description": "The issuer.",
-                    "content": {
-                        "application/json": {
-                            "schema": {
-                                "type": "object",
-                                "required": ["issuer", "clientId"],
-                                "properties": {
-                                    "issuer": {"type": "string", "format": "uri"},
-                                    "clientId": {"type": "string"},
-                                },
-                                "additionalProperties": False,
-                            }
-                        }
-                    },
-                }
-            },
-        }
-    }
-}
-
-
-def _document(faces: frozenset[Face]) -> Any:
-    contract = plaza_protos.descriptor_set()
-    document = openapi(contract, faces=faces, title="Plaza", version=version("plaza-gateway"))
-    document = merge_paths(document, stream_paths(contract, faces))
-    text = orjson.dumps(merge_paths(document, _IDENTITY_PATH))
-
-    async def served() -> Response:
-        """This interface, as OpenAPI 3.1."""
-        return Response(text, media_type="application/json")
-
-    return served
+def _quotas(settings: GatewaySettings) -> Quotas:
+    budgets = Budgets.of(
+        anonymous_per_minute=settings.anonymous_per_minute,
+        signed_in_per_minute=settings.signed_in_per_minute,
+        uploads_per_minute=settings.uploads_per_minute,
+        open_rows_per_day=settings.open_rows_per_day,
+        pages_per_minute=settings.pages_per_minute,
+    )
+    return Quotas(budgets, time.monotonic)
 
 
 class _Interface:
     """Everything below `/api/v1` is the transcoder's, but for what this process answers itself."""
-
-    _OWN = frozenset({f"{API}/identity", f"{API}/openapi.json"})
 
     def __init__(self, inner: ASGIApp, *, app: FastAPI) -> None:
         self._inner = inner
@@ -211,7 +179,8 @@ class _Interface:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
-        if scope["type"] == "http" and path.startswith(f"{API}/") and path not in self._OWN:
+        ours = path in OWN or path == DOCS or path.startswith(f"{DOCS}/")
+        if scope["type"] == "http" and path.startswith(f"{API}/") and not ours:
             await self._app.state.transcoder(scope, receive, send)
         else:
             await self._inner(scope, receive, send)

@@ -40,10 +40,20 @@ class Refusals:
         """A fault of ours; the server logs it."""
         return self._answer(request, Problem(500, "INTERNAL", "an internal error; the logs name it"))
 
+    def of_problem(self, request: Request, problem: Exception) -> Response:
+        """What the door, or a body that is read, refuses."""
+        assert isinstance(problem, Problem)
+        return self._answer(request, problem)
+
+    async def of_problem_inside(self, request: Request, problem: Exception) -> Response:
+        """The same, as a handler."""
+        return self.of_problem(request, problem)
+
     def _answer(self, request: Request, problem: Problem) -> Response:
         if self._site is not None and not request.url.path.startswith(_FOR_PROGRAMS):
             response: Response = error_response(request, self._site, problem.status)
             response.headers.update(problem.headers)
             return response
         body = problem.body(telemetry.current_trace_id())
-        return Response(body, problem.status, problem.headers, "application/problem+json")
+        headers = {"Content-Language": "en", "Cache-Control": "no-store", **problem.headers}
+        return Response(body, problem.status, headers, "application/problem+json")

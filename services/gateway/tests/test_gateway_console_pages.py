@@ -33,6 +33,8 @@ DEPARTMENT = "departments/ecology"
 AIR = f"{DEPARTMENT}/datasets/air"
 RUN = "01a1fd4f-75c8-70a8-857c-5ce6273316d6"
 UPLOAD = f"{DEPARTMENT}/uploads/01a1fd4f-75c8-70a8-857c-000000000000"
+BATCH = "01a1fd4f-75c8-70a8-857c-00000000000b"
+ROW, RAGGED = f"{BATCH}-9", f"{BATCH}-12"
 HOSTILE = '"><script>alert(1)</script>{{7*7}}'
 SESSION_OF_TESTS = Session.new(Tokens("the access token", time.time() + 3000, "r", time.time() + 9000))
 
@@ -50,6 +52,8 @@ def dataset() -> cat.Dataset:
         description=HOSTILE,
         contract=contract,
         contract_version=1,
+        metadata_version=3,
+        etag="e3",
         city_level=grades_pb2.CITY_LEVEL_PUBLIC,
         opening=cat.Opening(allowed=True),
         latest_version=version(2, 1200, 91.5, grades_pb2.LIGHT_YELLOW),
@@ -121,6 +125,18 @@ class City:
     uploaded: dict[str, bytes] = field(default_factory=dict)
     registered: list[tuple[str, cat.Dataset]] = field(default_factory=list)
     ingested: list[str] = field(default_factory=list)
+    modes: list[tuple[Any, str, str]] = field(default_factory=list)
+    cancelled: list[str] = field(default_factory=list)
+    held: dict[str, str] = field(default_factory=lambda: {ROW: HOSTILE, RAGGED: "x" * 500})
+    sheet: dict[str, str] = field(default_factory=lambda: {ROW: ',"say ""A""",1000x', RAGGED: "B,,"})
+    again: set[str] = field(default_factory=set)
+    refused: int = 0
+    repaired: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    replayed: list[str] = field(default_factory=list)
+    discarded: list[tuple[str, str]] = field(default_factory=list)
+    updated: list[tuple[cat.Dataset, tuple[str, ...]]] = field(default_factory=list)
+    compared: list[tuple[int, int]] = field(default_factory=list)
+    restored: list[tuple[str, str]] = field(default_factory=list)
 
     def __call__(self, token: str) -> City:
         self.tokens.append(token)
@@ -170,7 +186,9 @@ class City:
 
     async def watch(self, name: str) -> AsyncIterator[ing.Run]:
         yield run(runs_pb2.RUN_STATE_RUNNING)
-        yield run()
+        ended = run()
+        ended.progress.rows_refused = self.refused
+        yield ended
 
     async def upload(self, department: str, file_name: str, pieces: AsyncIterator[bytes]) -> ing.Upload:
         self.uploaded[file_name] = b"".join([piece async for piece in pieces])
@@ -179,24 +197,86 @@ class City:
     async def infer(self, upload: str) -> ing.Run:
         return run(runs_pb2.RUN_STATE_QUEUED, ing.RUN_KIND_INFER)
 
-    async def ingest(self, name: str, upload: str, reason: str, request_id: str) -> ing.Run:
+    async def ingest(self, name: str, upload: str, mode: Any, reason: str, request_id: str) -> ing.Run:
         self._refuse()
         self.ingested.append(name)
+        self.modes.append((mode, reason, upload))
         return run(runs_pb2.RUN_STATE_QUEUED)
 
+    async def cancel(self, name: str) -> ing.Run:
+        self._refuse()
+        self.cancelled.append(name)
+        return run(runs_pb2.RUN_STATE_CANCELLED)
+
     async def quarantine(
-        self, name: str, of_run: str, size: int, token: str
+        self, name: str, of_run: str, state: Any, size: int, token: str
     ) -> ing.ListQuarantinedRowsResponse:
         if self.empty:
             return ing.ListQuarantinedRowsResponse()
         answer = ing.ListQuarantinedRowsResponse(total_size=3, next_page_token="next+page")
-        answer.rows.add(line=9, field="pm2_5", reason="type", detail="not a number", original_text=HOSTILE)
-        answer.rows.add(line=12, reason="a-new-reason", detail="?", original_text="x" * 500)
+        for number, (id_, line) in enumerate(self.held.items()):
+            answer.rows.add(
+                name=f"{AIR}/quarantine/{id_}",
+                line=number + 9,
+                field="" if "ragged" in id_ else "pm2_5",
+                reason="a-new-reason" if number else "type",
+                detail='"1000x" is not a number',
+                original_text=line,
+                state=state,
+                replay_run=f"{DEPARTMENT}/runs/{RUN}" if id_ in self.again else "",
+            )
         return answer
 
-    async def export(self, name: str, of_run: str) -> AsyncIterator[bytes]:
-        yield b"station,pm\r\n"
-        yield b"A,\xd4\xbc\r\n"
+    async def export(self, name: str, of_run: str, form: Any) -> AsyncIterator[bytes]:
+        if form != ing.EXPORT_FORM_REPAIR:
+            yield b"station,pm\r\n"
+            yield b"A,\xd4\xbc\r\n"
+            return
+        text = "\ufeffplaza_row,plaza_reason,plaza_detail,plaza_record,station,pm2_5\r\n"
+        text += "".join(f"{id_},type,no,{cells}\r\n" for id_, cells in self.sheet.items())
+        data = text.encode()
+        for start in range(0, len(data), 7):
+            yield data[start : start + 7]
+
+    async def repair(self, row: str, values: dict[str, str], request_id: str) -> ing.Run:
+        self._refuse()
+        self.repaired.append((row.rpartition("/")[2], values))
+        return run(runs_pb2.RUN_STATE_QUEUED)
+
+    async def replay(self, name: str, upload: str, request_id: str) -> ing.Run:
+        self._refuse()
+        self.replayed.append(upload)
+        return run(runs_pb2.RUN_STATE_QUEUED)
+
+    async def discard(self, row: str, reason: str) -> ing.QuarantinedRow:
+        self._refuse()
+        self.discarded.append((row.rpartition("/")[2], reason))
+        return ing.QuarantinedRow()
+
+    async def update(self, changed: cat.Dataset, fields: tuple[str, ...]) -> cat.Dataset:
+        self._refuse()
+        self.updated.append((changed, fields))
+        return changed
+
+    async def history(self, name: str) -> list[cat.MetadataVersion]:
+        made = []
+        for number, author, fields in ((3, "高山", ["description"]), (2, "林清源", ["licence", "odd"])):
+            one = cat.MetadataVersion(version=number, author=author, changed_fields=fields)
+            one.create_time.FromJsonString(f"2026-11-2{number}T01:00:00Z")
+            made.append(one)
+        return made
+
+    async def differences(self, name: str, older: int, newer: int) -> cat.DiffMetadataVersionsResponse:
+        self.compared.append((older, newer))
+        answer = cat.DiffMetadataVersionsResponse(from_version=older or newer - 1, to_version=newer)
+        answer.differences.add(field="description", old_value="", new_value=HOSTILE)
+        answer.differences.add(field="contract.fields.pm2_5.unit", old_value="mg", new_value="μg")
+        return answer
+
+    async def restore(self, version: str, etag: str) -> cat.Dataset:
+        self._refuse()
+        self.restored.append((version, etag))
+        return dataset()
 
     async def releases(self, name: str) -> list[opn.Release]:
         return [opn.Release(release=1, version=1, state=opn.RELEASE_STATE_FAILED, error="disk full")]
@@ -228,7 +308,9 @@ async def http(city: City) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def page(http: httpx.AsyncClient, path: str, language: str = "en", status: int = 200) -> str:
-    answer = await http.get(path, params={"lang": language} if "?" not in path else None)
+    answer = await http.get(
+        path if "lang=" in path else f"{path}{'&' if '?' in path else '?'}lang={language}"
+    )
     assert answer.status_code == status, answer.text[:2000]
     assert_page(answer)
     return answer.text
@@ -252,11 +334,15 @@ def assert_page(answer: httpx.Response) -> None:
 
 
 PAGES = {
-    "/console/": ("空气质量", "1 thing|3 things|4 things"),
+    "/console/": ("空气质量", "4 things"),
     "/console/datasets": ("1 个数据集", "1 dataset"),
     "/console/datasets/air": ("2 个版本", "2 versions"),
     "/console/datasets/air/load": ("再接入一个文件", "Load a further file"),
     "/console/datasets/air/quarantine": ("3 行在隔离区", "3 rows in quarantine"),
+    "/console/datasets/air/quarantine?state=discarded": ("3 行已放弃", "3 rows were given up"),
+    f"/console/datasets/air/quarantine?replay={RUN}": ("1,200 行已进入版本 2", "1,200 rows are in version 2"),
+    "/console/datasets/air/edit": ("修改目录信息", "Edit the directory entry"),
+    "/console/datasets/air/history": ("目录信息共 3 版", "3 versions of the directory entry"),
     "/console/register": ("从文件登记数据集", "Register a dataset from a file"),
     f"/console/runs/{RUN}": ("1,200 行已进入版本 2", "1,200 rows are in version 2"),
 }
@@ -327,7 +413,7 @@ async def test_an_empty_department_is_told_what_to_do(http: httpx.AsyncClient, c
 async def test_what_waits_is_sorted_and_leads_somewhere(http: httpx.AsyncClient, city: City) -> None:
     city.state = runs_pb2.RUN_STATE_FAILED
     text = await page(http, "/console/")
-    assert "4 things wait for you, 2 first" in text
+    assert "5 things wait for you, 2 first" in text
     links = re.findall(r'class="inbox__title"><a href="([^"]+)"', text)
     air = "/console/datasets/air"
     assert links == [
@@ -335,6 +421,7 @@ async def test_what_waits_is_sorted_and_leads_somewhere(http: httpx.AsyncClient,
         f"{air}#releases",
         f"{air}#versions",
         f"{air}/quarantine",
+        f"{air}#releases",
     ]
     assert "&lt;script&gt;" in text
 
@@ -582,3 +669,295 @@ async def test_a_token_that_is_refused_ends_the_session(
     assert answer.status_code == 302
     assert f"{cookies.name_of(SESSION, secure=False)}=" in answer.headers["set-cookie"]
     assert "Max-Age=0" in answer.headers["set-cookie"]
+
+
+# Rows to repair
+
+
+CELL = f"c.{ROW}."
+
+
+async def repair_form(http: httpx.AsyncClient, language: str = "en") -> tuple[str, Form]:
+    """The page and what a browser would send of its table as it stands."""
+    text = await page(http, "/console/datasets/air/quarantine", language)
+    (table,) = re.findall(
+        r'<form method="post" action="/console/datasets/air/quarantine".*?</form>', text, re.S
+    )
+    form: Form = {}
+    for tag in re.findall(r"<input[^>]*>", table):
+        at = dict(re.findall(r'([\w-]+)="([^"]*)"', tag))
+        if at.get("type") != "checkbox":
+            form[at["name"]] = unescape(at.get("value", ""))
+    return text, form
+
+
+async def save(http: httpx.AsyncClient, form: Form, **changes: str) -> httpx.Response:
+    return await http.post("/console/datasets/air/quarantine?lang=en", data=form | {"do": "all"} | changes)
+
+
+async def test_refused_rows_are_a_table_of_cells(http: httpx.AsyncClient) -> None:
+    text, form = await repair_form(http, "zh-CN")
+    assert form[f"{CELL}0"] == 'say "A"'
+    assert form[f"{CELL}1"] == "1000x"
+    # The torn record was split for the officer, and says so.
+    assert form[f"c.{RAGGED}.0"] == "B"
+    assert "请逐格核对" in text
+    assert re.search(rf'name="{re.escape(CELL)}1"[^>]*aria-invalid="true"[^>]*aria-describedby="d-', text)
+    assert "不是数" in text
+
+
+async def test_one_changed_row_is_repaired_by_its_cells(http: httpx.AsyncClient, city: City) -> None:
+    _, form = await repair_form(http)
+    answer = await save(http, form, **{f"{CELL}1": "100"})
+    assert (answer.status_code, answer.headers["location"]) == (
+        303,
+        f"/console/datasets/air/quarantine?replay={RUN}",
+    )
+    assert city.repaired == [(ROW, {"pm2_5": "100"})]
+    assert city.replayed == []
+
+
+async def test_several_changed_rows_are_one_run(http: httpx.AsyncClient, city: City) -> None:
+    _, form = await repair_form(http)
+    await save(http, form, **{f"{CELL}1": "100", f"c.{RAGGED}.1": "7"})
+    assert city.repaired == []
+    assert city.replayed == [UPLOAD]
+    sent = city.uploaded["repair-2-rows.csv"].decode()
+    assert sent == f'plaza_row,station,pm2_5\r\n{ROW},"say ""A""",100\r\n{RAGGED},B,7\r\n'
+
+
+async def test_a_row_can_be_handed_back_as_it_stands(http: httpx.AsyncClient, city: City) -> None:
+    _, form = await repair_form(http)
+    await save(http, form, do=f"one:{RAGGED}")
+    await save(http, form, do=f"one:{ROW}")
+    assert city.repaired == [(RAGGED, {"station": "B"}), (ROW, {"station": 'say "A"'})]
+
+
+async def test_what_is_refused_again_keeps_what_was_written(http: httpx.AsyncClient, city: City) -> None:
+    city.refused, city.again = 1, {ROW}
+    _, form = await repair_form(http)
+    answer = await save(http, form, **{f"{CELL}1": "12 or so"})
+    assert answer.status_code == 200
+    assert_page(answer)
+    assert "3 rows still do not fit" in answer.text
+    assert "Refused again" in answer.text
+    assert 'value="12 or so"' in answer.text
+
+
+async def test_nothing_changed_and_changed_columns_are_told(http: httpx.AsyncClient, city: City) -> None:
+    _, form = await repair_form(http)
+    answer = await save(http, form)
+    assert (answer.status_code, "correct a cell first" in answer.text) == (400, True)
+    answer = await save(http, form, mark="0123456789abcdef", **{f"{CELL}1": "100"})
+    assert (answer.status_code, "The columns changed" in answer.text) == (409, True)
+    assert 'value="100"' in answer.text
+    assert city.repaired == []
+
+
+async def test_a_correction_that_was_tried_before_leads_to_that_run(
+    http: httpx.AsyncClient, city: City
+) -> None:
+    _, form = await repair_form(http)
+    facts = {"run": f"{DEPARTMENT}/runs/{RUN}"}
+    city.refusal = Problem(409, "ALREADY_INGESTED", "again", facts=facts)
+    answer = await save(http, form, **{f"{CELL}1": "100"})
+    assert answer.headers["location"] == f"/console/datasets/air/quarantine?replay={RUN}"
+    city.refusal = Problem(400, "ROW_NOT_HELD", "it was replayed")
+    answer = await save(http, form, **{f"{CELL}1": "100"})
+    assert (answer.status_code, "it was replayed" in answer.text) == (400, True)
+
+
+async def test_rows_are_given_up_with_a_reason(http: httpx.AsyncClient, city: City) -> None:
+    _, form = await repair_form(http)
+    answer = await save(http, form, do="discard", reason="test rows")
+    assert (answer.status_code, "Tick the rows" in answer.text) == (400, True)
+    answer = await save(http, form, do="discard", reason=" ", **{f"p.{ROW}": "on"})
+    assert (answer.status_code, "Enter the reason" in answer.text) == (400, True)
+    assert re.search(rf'name="p\.{ROW}"[^>]* checked', answer.text)
+    assert city.discarded == []
+    answer = await save(http, form, do="discard", reason="test rows", **{f"p.{ROW}": "on"})
+    assert answer.status_code == 303
+    assert city.discarded == [(ROW, "test rows")]
+
+
+async def test_a_repaired_spreadsheet_is_replayed(http: httpx.AsyncClient, city: City) -> None:
+    path = "/console/datasets/air/quarantine"
+    sheet = await http.get(f"{path}/export?form=repair")
+    assert sheet.text.startswith("\ufeffplaza_row,")
+    answer = await http.post(
+        f"{path}/replay", data={"csrf": SESSION_OF_TESTS.csrf}, files={"file": ("mended.csv", sheet.content)}
+    )
+    assert (answer.status_code, answer.headers["location"]) == (303, f"{path}?replay={RUN}")
+    assert city.uploaded == {"mended.csv": sheet.content}
+    assert city.replayed == [UPLOAD]
+
+
+async def test_a_correction_under_way_is_watched(http: httpx.AsyncClient, city: City) -> None:
+    city.state = runs_pb2.RUN_STATE_RUNNING
+    text = await page(http, f"/console/datasets/air/quarantine?replay={RUN}")
+    assert f'data-run="/console/runs/{RUN}/events"' in text
+    assert '<noscript><meta http-equiv="refresh"' in text
+
+
+# Loads
+
+
+async def test_how_a_file_is_loaded_is_chosen(http: httpx.AsyncClient, city: City) -> None:
+    text = await page(http, "/console/datasets/air/load")
+    assert 'value="append" checked' in text
+    for mode, wanted in (("replace", ing.LOAD_MODE_REPLACE), ("odd", ing.LOAD_MODE_APPEND)):
+        await http.post(
+            "/console/datasets/air/load",
+            data={"csrf": SESSION_OF_TESTS.csrf, "mode": mode},
+            files={"file": ("air.csv", b"x")},
+        )
+        assert city.modes[-1] == (wanted, "", UPLOAD)
+
+
+async def test_the_same_file_once_more_needs_a_reason(http: httpx.AsyncClient, city: City) -> None:
+    city.refusal = Problem(409, "ALREADY_INGESTED", "again", facts={"version": "2"})
+    answer = await http.post(
+        "/console/datasets/air/load?lang=en",
+        data={"csrf": SESSION_OF_TESTS.csrf, "mode": "upsert"},
+        files={"file": ("air.csv", b"x")},
+    )
+    assert_page(answer)
+    (again,) = re.findall(r'<form[^>]*action="/console/datasets/air/load/again".*?</form>', answer.text, re.S)
+    form = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', again))
+    assert (form["upload"], form["mode"]) == (UPLOAD, "upsert")
+    city.refusal = None
+    answer = await http.post("/console/datasets/air/load/again?lang=en", data=form | {"reason": " "})
+    assert (answer.status_code, "Enter the reason" in answer.text) == (400, True)
+    answer = await http.post("/console/datasets/air/load/again", data=form | {"reason": "table was emptied"})
+    assert (answer.status_code, answer.headers["location"]) == (303, f"/console/runs/{RUN}")
+    assert city.modes == [(ing.LOAD_MODE_UPSERT, "table was emptied", UPLOAD)]
+
+
+async def test_a_run_is_cancelled(http: httpx.AsyncClient, city: City) -> None:
+    city.state = runs_pb2.RUN_STATE_RUNNING
+    assert f'action="/console/runs/{RUN}/cancel"' in await page(http, f"/console/runs/{RUN}")
+    form = {"csrf": SESSION_OF_TESTS.csrf}
+    answer = await http.post(f"/console/runs/{RUN}/cancel", data=form)
+    assert (answer.status_code, city.cancelled) == (303, [f"{DEPARTMENT}/runs/{RUN}"])
+    city.refusal = Problem(400, "ILLEGAL_TRANSITION", "it is being committed")
+    assert (await http.post(f"/console/runs/{RUN}/cancel", data=form)).status_code == 303
+    city.state = runs_pb2.RUN_STATE_COMMITTING
+    assert "/cancel" not in await page(http, f"/console/runs/{RUN}")
+
+
+# The directory entry
+
+
+async def edit_form(http: httpx.AsyncClient) -> Form:
+    text = await page(http, "/console/datasets/air/edit")
+    form = dict(re.findall(r'<input[^>]*name="([\w.]+)" value="([^"]*)"', text))
+    form |= dict(re.findall(r'<textarea[^>]*name="(\w+)"[^>]*>\n(.*?)</textarea>', text, re.S))
+    form |= dict(re.findall(r'<select[^>]*name="(\w+)".*?value="(\w+)" selected', text))
+    return {name: unescape(value) for name, value in form.items() if name not in ("theme", "q", "next")}
+
+
+async def test_only_what_was_changed_is_changed(http: httpx.AsyncClient, city: City) -> None:
+    form = await edit_form(http)
+    answer = await http.post("/console/datasets/air/edit", data=form)
+    assert (answer.status_code, city.updated) == (303, [])
+    await http.post(
+        "/console/datasets/air/edit", data=form | {"keywords": "空气\r\n 监测 \r\n空气", "cycle": "daily"}
+    )
+    ((changed, fields),) = city.updated
+    assert sorted(fields) == ["keywords", "update_cycle"]
+    assert (changed.name, changed.etag, list(changed.keywords)) == (AIR, "e3", ["空气", "监测"])
+    assert changed.update_cycle == cat.UPDATE_CYCLE_DAILY
+
+
+async def test_a_colleagues_change_is_shown_and_not_overwritten(http: httpx.AsyncClient, city: City) -> None:
+    form = await edit_form(http)
+    # The colleague wrote another English name and another abstract since this form was opened.
+    mine = form | {
+        "etag": "e2",
+        "seen": "2",
+        "was.display_name_en": "Air",
+        "display_name_en": "Air in town",
+        "was.description": "old",
+        "description": "old",
+    }
+    city.refusal = Problem(409, "ETAG_MISMATCH", "changed since")
+    answer = await http.post("/console/datasets/air/edit?lang=en", data=mine)
+    assert answer.status_code == 409
+    assert_page(answer)
+    assert "高山 changed this in the meantime" in answer.text
+    assert 'name="display_name_en" value="Air in town"' in answer.text
+    assert re.search(r'id="display_name_en-theirs">A colleague wrote: <b>Air quality</b>', answer.text)
+    assert 'id="description-theirs"' not in answer.text
+    assert 'name="etag" value="e3"' in answer.text
+    assert 'name="was.display_name_en" value="Air quality"' in answer.text
+    assert "&lt;script&gt;" in answer.text
+
+
+async def test_what_the_catalogue_refuses_is_said_at_the_field(http: httpx.AsyncClient, city: City) -> None:
+    form = await edit_form(http)
+    errors = (
+        Complaint("body", "dataset.display_name", "too short"),
+        Complaint("body", "dataset.keywords[3]", "long"),
+    )
+    city.refusal = Problem(400, "INVALID_REQUEST", "no", errors=errors)
+    answer = await http.post("/console/datasets/air/edit?lang=en", data=form | {"display_name": ""})
+    assert answer.status_code == 400
+    assert 'href="#display_name"' in answer.text
+    assert 'id="keywords-error"' in answer.text
+
+
+async def test_old_versions_are_compared_and_brought_back(http: httpx.AsyncClient, city: City) -> None:
+    text = await page(http, "/console/datasets/air/history?from=1&version=3")
+    assert city.compared == [(1, 3)]
+    assert "contract.fields.pm2_5.unit" in text
+    assert "&lt;script&gt;" in text
+    form = {"csrf": SESSION_OF_TESTS.csrf, "etag": "e3"}
+    answer = await http.post("/console/datasets/air/history/2/restore", data=form)
+    assert answer.status_code == 303
+    assert city.restored == [(f"{AIR}/metadataVersions/2", "e3")]
+    city.refusal = Problem(409, "ETAG_MISMATCH", "changed since")
+    answer = await http.post("/console/datasets/air/history/2/restore?lang=en", data=form)
+    assert (answer.status_code, "Not brought back" in answer.text) == (409, True)
+
+
+# Several departments
+
+
+async def test_somebody_of_two_departments_chooses(http: httpx.AsyncClient, city: City) -> None:
+    city.departments = (DEPARTMENT, "departments/health")
+    text = await page(http, "/console/register")
+    assert '<option value="ecology" selected>' in text
+    form = {"csrf": SESSION_OF_TESTS.csrf, "department": "health"}
+    answer = await http.post("/console/department", data=form)
+    assert answer.headers["location"] == "/console/"
+    assert '<option value="health" selected>' in await page(http, "/console/register")
+    answer = await http.post("/console/department", data=form | {"department": "market"})
+    assert answer.status_code == 403
+    # A cookie gives nobody a department.
+    http.cookies.delete("department")
+    http.cookies.set("department", "market")
+    assert '<option value="ecology" selected>' in await page(http, "/console/register")
+
+
+async def test_a_field_is_left_out_and_rules_are_made(http: httpx.AsyncClient, city: City) -> None:
+    city.inferred = True
+    form = filled(await page(http, f"/console/register/{RUN}"))
+    form |= {"f1.out": "on", "f4.out": "on", "f2.min": "1", "f2.max": "12", "f0.nulls": "5"}
+    await http.post(f"/console/register/{RUN}", data=form)
+    ((_, made),) = city.registered
+    assert [each.name for each in made.contract.fields] == ["field_1", "month", "day"]
+    assert list(made.contract.key) == ["field_1"]
+    # The step filled a field that is gone; so did the rule about it.
+    assert len(made.contract.steps) == 0
+    rules = {rule.id: rule for rule in made.contract.rules}
+    assert set(rules) == {"month-range", "field_1-null-share"}
+    assert (rules["month-range"].range.minimum, rules["month-range"].range.maximum) == (1, 12)
+    assert rules["field_1-null-share"].threshold_percent == 95
+    city.refusal = Problem(
+        400, "BAD_CONTRACT", "no", errors=(Complaint("body", "dataset.contract.fields[1].name", "odd"),)
+    )
+    answer = await http.post(f"/console/register/{RUN}?lang=en", data=form | {"f3.min": "low"})
+    assert (answer.status_code, 'href="#f3.min"' in answer.text) == (400, True)
+    answer = await http.post(f"/console/register/{RUN}?lang=en", data=form)
+    # The second field that was sent is the third of the form.
+    assert 'href="#f2.name"' in answer.text

@@ -10,7 +10,8 @@ import plaza_gateway.console
 import pytest
 from jinja2 import Environment, nodes
 from plaza_design.i18n import LOCALES, Language, load_translators
-from plaza_gateway.console import because, contract_form, pages, views
+from plaza_gateway.console import because, contract_form, loading, pages, tasks, views
+from plaza_gateway.console.quarantine_view import STATES
 
 CONSOLE = Path(plaza_gateway.console.__file__).parent
 SHEETS = sorted((CONSOLE / "templates").glob("*.html"))
@@ -30,14 +31,19 @@ COMPOSED = {
     "role.": ("data-officer", "steward", "reader", "city-administrator", "auditor"),
     "reason.": pages.REASONS,
     "gate.": [f"{gate}{end}" for gate in pages.GATES for end in ("", ".way")],
-    "complaint.": pages.OWN_COMPLAINTS,
-    "inbox.group.": ("red", "yellow"),
+    "complaint.": (*pages.OWN_COMPLAINTS, "columns", "nothing", "pick", "main"),
+    "inbox.group.": ("red", "yellow", "none"),
     "task.": [
         f"{kind}{end}"
-        for kind in get_args(views.Kind)
+        for kind in get_args(tasks.Kind)
         for end in ("", ".title", ".way", *([] if kind == "quality" else [".mark"]))
     ],
     "run.state.": RUN_STATES,
+    "run.cancel.": ("infer", "load"),
+    "load.mode.": [f"{mode}{end}" for mode in loading.MODES for end in ("", ".text")],
+    "quarantine.state.": STATES,
+    "quarantine.heading.": STATES[1:],
+    "field.of.": pages.FIELDS,
     "run.title.": ("infer", "load", "done", "nothing", "failed", "cancelled"),
     "release.state.": RELEASE_STATES,
     "because.": because.KNOWN,

@@ -121,3 +121,29 @@ def test_what_is_not_said_stays_unsaid() -> None:
     shown = from_protos.dataset_view(odd, "ecology", "air", None)
     assert isinstance(shown, DatasetView)
     assert shown.preview == ()
+
+
+@pytest.mark.integration
+async def test_what_is_chosen_is_asked_of_the_service(plaza: City) -> None:
+    page = (await plaza.http.get("/zh/datasets?department=ecology&cycle=hourly&format=CSV&licence=CC0")).text
+    asked = plaza.portal.searches[-1]
+    assert list(asked.departments) == ["departments/ecology"]
+    assert list(asked.update_cycle) == ["UPDATE_CYCLE_HOURLY"]
+    assert (list(asked.format), list(asked.licence), len(asked.facets)) == (["CSV"], ["CC0"], 5)
+    assert 'value="hourly" checked' in page
+    assert (await plaza.http.get("/zh/suggest?q=空")).json() == ["空气质量小时值"]
+    assert (await plaza.http.get("/zh/suggest?q=")).json() == []
+
+
+@pytest.mark.integration
+async def test_rows_are_asked_of_the_release_that_is_shown(plaza: City) -> None:
+    await plaza.http.get(f"/zh{PAGE}")
+    assert plaza.portal.rows == []  # the preview comes with the dataset
+    page = (await plaza.http.get(f"/zh{PAGE}/releases/2?filter=pm25+%3E+1&order_by=pm25&page=3")).text
+    asked = plaza.portal.rows[-1]
+    assert asked.release.endswith("/datasets/air/releases/2")
+    assert (asked.filter, asked.order_by, asked.page_size, asked.skip) == ("pm25 > 1", "pm25", 20, 40)
+    assert "/releases/2/rows?filter=pm25+%3E+1&amp;orderBy=pm25" in page
+    wrong = await plaza.http.get(f"/zh{PAGE}/releases/2?filter=%3F")
+    assert wrong.status_code == 400
+    assert "this sign means nothing" in wrong.text

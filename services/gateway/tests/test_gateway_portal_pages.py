@@ -18,9 +18,10 @@ from plaza_gateway.portal.routes import error_response, portal_router
 from plaza_gateway.portal.views import (
     DatasetSummary,
     DatasetView,
-    DepartmentFacet,
     DepartmentStones,
     DimensionView,
+    Facet,
+    FacetValue,
     FieldView,
     FileView,
     HomeView,
@@ -28,6 +29,8 @@ from plaza_gateway.portal.views import (
     LicenceView,
     QualityView,
     ReleaseSummary,
+    RowsQuery,
+    RowsView,
     RuleView,
     SearchQuery,
     SearchView,
@@ -110,15 +113,27 @@ class Specimen:
         found = [
             s
             for s in self.summaries()
-            if (not query.department or s.department == query.department)
+            if s.department in (dict(query.chosen).get("department") or _DEPARTMENTS)
             and all(w in s.title.zh + s.title.en for w in query.words.split())
         ]
         first = (query.page - 1) * 10
-        facets = tuple(
-            DepartmentFacet(d, title, sum(s.department == d for s in found))
-            for d, title in _DEPARTMENTS.items()
+        departments = Facet(
+            "department",
+            tuple(
+                FacetValue(d, sum(s.department == d for s in found), title)
+                for d, title in _DEPARTMENTS.items()
+            ),
+        )
+        bad = HOSTILE if self.hostile else ""
+        facets = (
+            departments,
+            Facet("cycle", (FacetValue("hourly", 3),)),
+            Facet("category", (FacetValue("水" + bad, 2),)),
         )
         return SearchView(tuple(found[first : first + 10]), len(found), 10, facets)
+
+    async def suggest(self, typed: str) -> tuple[LocalText, ...]:
+        return tuple(s.title for s in self.summaries() if typed in s.title.zh)[:10]
 
     def file(self) -> FileView:
         path = "/api/v1/departments/ecology/datasets/air-hourly/releases/5/files/air-hourly-r5.csv"
@@ -127,7 +142,7 @@ class Specimen:
         )
 
     async def dataset(
-        self, department: str, dataset: str, release: int | None
+        self, department: str, dataset: str, release: int | None, query: RowsQuery
     ) -> DatasetView | TombstoneView:
         if dataset == "gone":
             raise NotFound(f"departments/{department}/datasets/{dataset}")
@@ -143,7 +158,15 @@ class Specimen:
                 newest_release=5,
                 ledger_index=8_204_002,
             )
-        return self.view(5 if release is None else release)
+        view = self.view(5 if release is None else release)
+        if not query.asks:
+            return view
+        if "bad" in query.filter:
+            return replace(view, found=RowsView((), (), 0, 20, 1, "filter, character 1: " + HOSTILE))
+        fields = tuple(f for f in view.fields if not query.columns or f.name in query.columns)
+        kept = [view.fields.index(f) for f in fields]
+        rows = tuple(tuple(row[i] for i in kept) for row in view.preview)
+        return replace(view, found=RowsView(fields, rows, 431, 20, 22))
 
     def view(self, release: int = 5) -> DatasetView:
         bad = HOSTILE if self.hostile else ""
@@ -275,6 +298,9 @@ PATHS = {
     "/datasets": 200,
     "/datasets?q=%E7%A9%BA%E6%B0%94&department=ecology": 200,
     "/datasets?q=nothing-like-it": 200,
+    "/datasets?cycle=hourly&cycle=daily&category=%E6%B0%B4&format=CSV": 200,
+    f"{_DATASET}/releases/5?filter=pm25+%3E+35&columns=pm25,time&order_by=pm25+desc&page=3": 200,
+    f"{_DATASET}/releases/5?filter=bad": 400,
     "/datasets?page=2": 200,
     "/datasets?page=99": 200,
     _DATASET: 200,
@@ -471,7 +497,7 @@ async def test_waffle_has_one_stone_per_dataset(portal: httpx.AsyncClient) -> No
 async def test_pager_and_filters_keep_the_words(portal: httpx.AsyncClient) -> None:
     page = Outline((await portal.get("/en/datasets?department=ecology&q=e")).text)
     assert {"type": "hidden", "name": "q", "value": "e"} in page.all("input")
-    chosen = [i for i in page.all("input") if i.get("type") == "radio" and "checked" in i]
+    chosen = [i for i in page.all("input") if i.get("type") == "checkbox" and "checked" in i]
     assert [i["value"] for i in chosen] == ["ecology"]
     pager = Outline((await portal.get("/en/datasets?page=2")).text)
     assert {a["rel"]: a["href"] for a in pager.all("a") if a.get("rel")} == {
@@ -573,3 +599,72 @@ async def test_errors_speak_the_design_language() -> None:
 
 async def test_pages_are_not_in_the_api_description() -> None:
     assert make_app(Specimen()).openapi()["paths"] == {}
+
+
+async def test_each_choice_can_be_taken_back(portal: httpx.AsyncClient) -> None:
+    page = Outline((await portal.get("/zh/datasets?q=e&department=ecology&cycle=hourly&cycle=daily")).text)
+    taken_back = [a["href"] for a in page.all("a") if a.get("class") == "tag tag--on"]
+    assert taken_back == [
+        "/zh/datasets?q=e&cycle=hourly&cycle=daily",
+        "/zh/datasets?q=e&department=ecology&cycle=daily",
+        "/zh/datasets?q=e&department=ecology&cycle=hourly",
+    ]
+    assert "更新周期：每日" in page.text
+    assert "/zh/datasets?q=e" in [a["href"] for a in page.all("a") if a.get("class") == "small"]
+
+
+async def test_titles_are_suggested(portal: httpx.AsyncClient) -> None:
+    answer = await portal.get("/zh/suggest", params={"q": "公交"})
+    assert answer.headers["content-type"].startswith("application/json")
+    assert answer.json()[0].startswith("公交站点")
+    assert (await portal.get("/en/suggest", params={"q": "公交"})).json()[0].startswith("Bus stops")
+    box = next(
+        i for i in Outline((await portal.get("/zh/datasets")).text).all("input") if i.get("id") == "hq"
+    )
+    assert (box["data-suggest"], box["list"]) == ("/zh/suggest", "hq-titles")
+
+
+async def test_a_query_has_an_address_of_its_own_that_is_cited(portal: httpx.AsyncClient) -> None:
+    asked = {
+        "filter": "temp < 3",
+        "f": "pm25",
+        "o": ">",
+        "v": "35",
+        "order_by": "pm25 desc",
+        "column": ["time", "pm25"],
+    }
+    sent = await portal.get(f"/en{_DATASET}/releases/5", params=asked)
+    assert sent.status_code == 303
+    target = sent.headers["location"]
+    assert target == (
+        "/en/datasets/ecology/air-hourly/releases/5"
+        "?filter=temp+%3C+3+AND+pm25+%3E+35&columns=time%2Cpm25&order_by=pm25+desc#rows"
+    )
+    page = Outline((await portal.get(f"{target.partition('#')[0]}&page=2")).text)
+    permanent = target.partition("#")[0]
+    assert permanent in [a["href"] for a in page.all("a")], "without the page number"
+    assert f"https://data.test{permanent}" in page.text
+    for said in (
+        "Filter: temp < 3 AND pm25 > 35.",
+        "Columns: time, pm25.",
+        "Sorted by: pm25 desc.",
+        "431 rows fit",
+    ):
+        assert said in page.text
+    assert (
+        next(i for i in page.all("input") if i.get("name") == "filter")["value"] == "temp < 3 AND pm25 > 35"
+    )
+    assert len([th for th in page.all("th") if th.get("scope") == "col"]) == 2 + 8  # rows, and the rules
+    # Without a query the address is the release's own.
+    plain = Outline((await portal.get(f"/en{_DATASET}")).text)
+    assert "https://data.test/en/datasets/ecology/air-hourly/releases/5" in plain.text
+    form = next(f for f in plain.all("form") if "rows" in (f["action"] or ""))
+    assert form["action"] == "/en/datasets/ecology/air-hourly/releases/5#rows"
+
+
+async def test_a_filter_that_cannot_be_read_says_why(portal: httpx.AsyncClient) -> None:
+    answer = await portal.get(f"/zh{_DATASET}/releases/5?filter=bad")
+    assert answer.status_code == 400
+    assert "filter, character 1" in answer.text
+    assert 'aria-invalid="true"' in answer.text
+    assert "releases/5?filter=bad" not in Outline(answer.text).text

@@ -12,6 +12,7 @@ from jinja2 import Environment, nodes
 from plaza_design import TEMPLATES
 from plaza_design.i18n import Language
 from plaza_gateway.portal import pages, views
+from plaza_gateway.portal.asked import OPERATORS
 
 PORTAL = Path(plaza_gateway.portal.__file__).parent
 SHEETS = [*sorted((PORTAL / "templates").glob("*.html")), *sorted(TEMPLATES.glob("*.html"))]
@@ -19,6 +20,8 @@ SHEETS = [*sorted((PORTAL / "templates").glob("*.html")), *sorted(TEMPLATES.glob
 # ids that are put together on the page: prefix and everything that can follow
 COMPOSED = {
     "cycle.": [cycle for cycle in get_args(views.UpdateCycle) if cycle != "unspecified"],
+    "facet.": get_args(views.FacetName),
+    "rows.operator.": [str(n) for n in range(1, len(OPERATORS) + 1)],
     "dimension.": get_args(views.Dimension),
     "type.": get_args(views.FieldType),
     "sharing.": get_args(views.SharingClass),

@@ -86,7 +86,12 @@ def answers(rpc: str, wire: bytes) -> list[Any]:
         piece = opendata_pb2.ReadReleaseFileResponse
         return [piece(file=file_of(FILE)), piece(chunk=CONTENT[asked.offset : stop])]
     form = sharing_pb2.ReadRowsRequest.FromString(wire).format
-    kind = {2: "text/csv", 3: "application/x-ndjson"}.get(form, "application/json")
+    kind = {
+        2: "text/csv",
+        3: "application/jsonl",
+        4: "application/vnd.apache.parquet",
+        5: "application/vnd.apache.arrow.stream",
+    }.get(form, "application/json")
     body = b'{"version":1,"columns":["a"],"rows":[["1"]],"nextPageToken":""}'
     piece = sharing_pb2.ReadRowsResponse
     header = sharing_pb2.RowsHeader(content_type=kind, version=1, file_name="a")

@@ -39,6 +39,13 @@ async def test_a_page_of_json_has_its_hash_in_the_head(plaza: City) -> None:
     assert (asked.dataset, asked.page_size, asked.version, asked.purpose) == (DATASET, 10, 7, "研究")
 
 
+async def test_a_page_tells_where_the_next_one_is(plaza: City) -> None:
+    assert "link" not in (await plaza.http.get(ROWS)).headers
+    plaza.rows.token = "abc_-="
+    response = await plaza.http.get(ROWS, params={"columns": "a,b", "pageToken": "old"})
+    assert response.headers["link"] == '<?columns=a%2Cb&pageToken=abc_-%3D>; rel="next"'
+
+
 async def test_the_query_in_the_words_of_the_contract(plaza: City) -> None:
     query = "columns=time,station&columns=pm2_5&filter=a+%3D+%22%26%2C%22&orderBy=time%20desc"
     query += "&format=jsonl&reader=departments/b"
@@ -72,7 +79,39 @@ async def test_what_the_document_does_not_know_is_refused(plaza: City, query: st
     assert plaza.rows.requests == []
 
 
-@pytest.mark.parametrize("form", ["json", "csv", "jsonl"])
+@pytest.mark.parametrize(
+    ("accept", "form"),
+    [
+        ("*/*", 1),
+        ("text/html", 1),
+        ("text/csv", 2),
+        ("application/vnd.apache.parquet", 4),
+        ("text/csv;q=0.5, application/vnd.apache.arrow.stream", 5),
+        ("application/jsonl;q=0, text/csv;q=0.1", 2),
+        ("text/csv;q=x", 1),
+    ],
+)
+async def test_a_form_can_be_asked_for_by_its_media_type(plaza: City, accept: str, form: int) -> None:
+    response = await plaza.http.get(ROWS, headers={"accept": accept})
+    assert plaza.rows.requests[-1].format == form
+    assert "Accept" in response.headers["vary"]
+    await plaza.http.get(ROWS + "?format=jsonl", headers={"accept": accept})
+    assert plaza.rows.requests[-1].format == 3, "what is written out wins"
+
+
+async def test_a_version_has_an_address_of_its_own(plaza: City) -> None:
+    of_version = f"/api/v1/{DATASET}/versions/7/rows"
+    response = await plaza.http.get(of_version + "?format=parquet&columns=time")
+    assert response.headers["content-type"] == "application/vnd.apache.parquet"
+    asked = plaza.rows.requests[-1]
+    assert (asked.dataset, asked.version, asked.format) == (DATASET, 7, 4)
+    for wrong in ("0", "00", "-1", "x", "2147483648"):
+        refused = await plaza.http.get(of_version.replace("/7/", f"/{wrong}/"))
+        assert (refused.status_code, refused.json()["errors"][0]["in"]) == (400, "path"), wrong
+    assert (await plaza.http.get(of_version + "?version=6")).status_code == 400
+
+
+@pytest.mark.parametrize("form", ["json", "csv", "jsonl", "parquet", "arrow"])
 async def test_an_error_before_the_first_byte_is_a_problem(plaza: City, form: str) -> None:
     plaza.rows.breaks = "early"
     response = await plaza.http.get(f"{ROWS}?format={form}")

@@ -29,6 +29,7 @@ class Library(grpc.GenericRpcHandler):
     def __init__(self) -> None:
         self.metadata: dict[str, Any] = {}
         self.cancelled = asyncio.Event()
+        self.began = asyncio.Event()
 
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
         name = details.method.rpartition("/")[2]
@@ -50,6 +51,7 @@ class Library(grpc.GenericRpcHandler):
         raise AssertionError("abort raises")
 
     async def DeleteBook(self, wire: bytes, context: grpc.aio.ServicerContext) -> bytes:
+        self.began.set()
         try:
             await asyncio.sleep(30)
         except asyncio.CancelledError:
@@ -109,9 +111,9 @@ async def test_a_caller_who_leaves_stops_the_work(library: tuple[Library, Transc
 
     scope = {"type": "http", "method": "DELETE", "path": BOOK, "headers": [], "query_string": b""}
     request = asyncio.create_task(app(scope, receive, send))
-    await asyncio.sleep(0.2)
-    leave.set()
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(10):
+        await service.began.wait()
+        leave.set()
         await request
         await service.cancelled.wait()
 

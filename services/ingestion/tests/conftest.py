@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any, cast
 
 import orjson
@@ -15,22 +17,27 @@ import pytest_asyncio
 from google.protobuf.duration_pb2 import Duration
 from plaza.common.v1 import contract_pb2
 from plaza.ingestion.v1 import ingestion_pb2 as pb
-from plaza.ingestion.v1 import worker_pb2
+from plaza.ingestion.v1 import sources_pb2, worker_pb2
 from plaza_ingestion.domain.load_step import LoadStep
 from plaza_ingestion.rpc.build import SPEC
 from plaza_ingestion.rpc.ingestion import IngestionServicer
+from plaza_ingestion.rpc.sources import SourceServicer
 from plaza_ingestion.rpc.worker import WorkerServicer
 from plaza_ingestion.storage.staging import Staging
+from plaza_ingestion.usecases.bringing import Bringing
 from plaza_ingestion.usecases.commit import Commit
 from plaza_ingestion.usecases.leases import Leases
 from plaza_ingestion.usecases.ports import ContractInForce, World
 from plaza_ingestion.worker.load import LoadManifest, run_load
 from plaza_ingestion.worker.plan import FieldSpec, LoadPlan
-from plaza_ingestion.worker.translate import load_plan
+from plaza_ingestion.worker.pull import pull
+from plaza_ingestion.worker.pull_secrets import Secrets
+from plaza_ingestion.worker.translate import error_message, load_plan
 from plaza_kit.db import Database, Scope
 from plaza_kit.db.migrate import migrate
 from plaza_kit.db.outbox import Outbox
-from plaza_kit.identity import Principal, ServiceTokens
+from plaza_kit.errors import PlazaError
+from plaza_kit.identity import Principal, PrincipalKind, ServiceTokens
 from plaza_kit.policy import PersonRemoved, Resource
 from plaza_kit.rpc.client import Peers
 from plaza_kit.rpc.context import caller, set_caller
@@ -44,9 +51,17 @@ from sqlalchemy import text
 RPC = cast(Any, None)
 RIGHTS = Rights(
     {
-        "data-officer": {"upload.create", "infer.start", "load.start", "run.read", "quarantine.read"},
+        "data-officer": {
+            "upload.create",
+            "infer.start",
+            "load.start",
+            "run.read",
+            "quarantine.read",
+            "source.read",
+            "source.manage",
+        },
         "reader": {"run.read"},
-        "department-machine": {"upload.create", "work.lease"},
+        "department-machine": {"upload.create", "work.lease", "load.start", "source.read"},
         "plaza-service": {"work.list"},
     }
 )
@@ -86,7 +101,8 @@ class Policy:
         ) -> None:
             if principal.subject in self.removed:
                 raise PersonRemoved("this account was closed")
-            assert (action, "data-officer" in principal.roles) == ("load.start", True)
+            assert action == "load.start"
+            assert principal.roles & {"data-officer", "department-machine"}
             assert resource.department in principal.departments
 
 
@@ -102,7 +118,10 @@ class Peer:
 
     async def run_grant(self, run: str, dataset: str) -> str:
         who = caller()
-        return self.granter.run(run, "load", dataset=dataset, principal=who.name, username=who.username)
+        roles = {"roles": ("department-machine",)} if who.kind is PrincipalKind.MACHINE else {}
+        return self.granter.run(
+            run, "load", dataset=dataset, principal=who.name, username=who.username, **roles
+        )
 
     async def quarantine_grant(self, dataset: str) -> str:
         return self.granter(dataset=dataset, table="quarantine", purpose="quarantine")
@@ -124,7 +143,11 @@ class Ingestion:
 
     @property
     def work(self) -> WorkerServicer:
-        return WorkerServicer(Leases(self.world))
+        return WorkerServicer(Leases(self.world), Bringing(self.world))
+
+    @property
+    def sources(self) -> SourceServicer:
+        return SourceServicer(self.world)
 
     @property
     def dataset(self) -> str:
@@ -211,6 +234,67 @@ class Ingestion:
         await self.handed_over(run)
         return run
 
+    async def source(self, **fields: Any) -> sources_pb2.Source:
+        """A registered source `feed` of the dataset `air`."""
+        self.be()
+        known: dict[str, Any] = {
+            "display_name": "空气质量",
+            "class": sources_pb2.SOURCE_CLASS_GOVERNMENT,
+            "owner": "监测处",
+            "lawful_basis": "大气污染防治法 第二十三条",
+            "justification": "hourly values only, no names",
+            "dataset": self.dataset,
+        }
+        request = sources_pb2.CreateSourceRequest(
+            parent=f"departments/{self.department}",
+            source_id="feed",
+            source=sources_pb2.Source(**(known | fields)),
+        )
+        return await self.sources.CreateSource(request, RPC)
+
+    async def shown(self) -> sources_pb2.Source:
+        """The source as it is now."""
+        self.be()
+        name = f"departments/{self.department}/sources/feed"
+        return await self.sources.GetSource(sources_pb2.GetSourceRequest(name=name), RPC)
+
+    async def start_pull(self, **fields: Any) -> pb.Run:
+        """By hand, up to the queue."""
+        self.be()
+        name = f"departments/{self.department}/sources/feed"
+        return await self.sources.PullSource(sources_pb2.PullSourceRequest(name=name, **fields), RPC)
+
+    async def fetch(self, work: worker_pb2.Work) -> worker_pb2.CompletePullRequest:
+        """What the worker's core fetches."""
+        folder = self.root / "staging" / "departments" / self.department / work.output_path
+        secrets = Secrets(self.root / "secrets")
+        return await asyncio.to_thread(
+            pull, work, folder, secrets, progress=lambda _: None, cancelled=lambda: False
+        )
+
+    async def carried_out(self, name: str) -> pb.Run:
+        """A pull that waits, all the way, as a worker does it."""
+        work = await self.lease()
+        assert work is not None
+        assert work.run == name
+        try:
+            fetched = await self.fetch(work)
+        except PlazaError as error:
+            await self.work.FailWork(
+                worker_pb2.FailWorkRequest(lease=work.lease, error=error_message(error)), RPC
+            )
+            return await self.get(name)
+        await self.work.CompletePull(fetched, RPC)
+        if (work := await self.lease()) is not None:
+            assert work.run == name
+            await self.work.CompleteLoad(await self.stage(work), RPC)
+            await self.commit()
+        return await self.get(name)
+
+    async def pulled(self) -> pb.Run:
+        """By hand, all the way."""
+        return await self.carried_out((await self.start_pull()).name)
+
     async def commit(self) -> None:
         """Runs the jobs of this department that wait, as the queue would."""
         async with self.world.database.transaction(Scope.everything()) as connection:
@@ -274,6 +358,52 @@ def manifest_of(work: worker_pb2.Work, manifest: LoadManifest) -> worker_pb2.Com
         rows_read=manifest.rows_read,
         refused_by_reason={reason.value: n for reason, n in manifest.refused_by_reason.items()},
     )
+
+
+@dataclass
+class Web:
+    """A real HTTP server on loopback; `answer` is the test's."""
+
+    url: str
+    answer: Callable[[BaseHTTPRequestHandler], None]
+    asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    """Path and headers (lower-case names) of each request."""
+
+    def give(self, body: bytes, status: int = 200, **headers: str) -> None:
+        """The same answer from now on; `_` in names of headers stands for `-`."""
+
+        def answer(request: BaseHTTPRequestHandler) -> None:
+            request.send_response(status)
+            for name, value in ({"Content-Length": str(len(body))} | headers).items():
+                request.send_header(name.replace("_", "-"), value)
+            request.end_headers()
+            request.wfile.write(body)
+
+        self.answer = answer
+
+
+@pytest.fixture
+def web() -> Iterator[Web]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            found.asked.append((self.path, headers))
+            found.answer(self)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    found = Web(f"http://127.0.0.1:{server.server_address[1]}", lambda _: None)
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    yield found
+    server.shutdown()
+    thread.join()
+    server.server_close()
 
 
 @pytest.fixture(scope="session")

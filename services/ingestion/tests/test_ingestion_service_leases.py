@@ -149,17 +149,20 @@ async def test_a_file_that_cannot_be_read_fails_with_the_workers_words(ingestion
 
 async def test_an_inference(ingestion: Ingestion) -> None:
     upload = await ingestion.upload(FILE)
-    run = await ingestion.api.InferContract(pb.InferContractRequest(upload=upload.name), RPC)
+    request = pb.InferContractRequest(upload=upload.name, missing_values=["-9999", "缺测"])
+    run = await ingestion.api.InferContract(request, RPC)
     assert (run.kind, run.state, run.dataset) == (pb.RUN_KIND_INFER, runs_pb2.RUN_STATE_QUEUED, "")
     work = await ingestion.lease()
     assert work.kind == pb.RUN_KIND_INFER
+    assert list(work.missing_values) == ["-9999", "缺测"]
     assert not work.HasField("contract")
-    proposal = pb.Proposal(contract=ingestion.peer.force.contract, key_reason="unique", rows=2)
-    request = worker_pb2.CompleteInferenceRequest(lease=work.lease, proposal=proposal)
+    proposal = pb.Proposal(contract=ingestion.peer.force.contract, key_reason="unique", rows=2, faulty_rows=1)
+    proposal.format_reasons.append("the file is text, cut by ','")
+    done_with = worker_pb2.CompleteInferenceRequest(lease=work.lease, proposal=proposal)
     with pytest.raises(WrongKind):
         await ingestion.work.CompleteLoad(worker_pb2.CompleteLoadRequest(lease=work.lease), RPC)
     for _ in range(2):
-        await ingestion.work.CompleteInference(request, RPC)
+        await ingestion.work.CompleteInference(done_with, RPC)
     done = await ingestion.get(run.name)
     assert (done.state, done.proposal) == (runs_pb2.RUN_STATE_SUCCEEDED, proposal)
 

@@ -52,8 +52,12 @@ def test_other_encodings_and_delimiters() -> None:
 
 def test_records_that_name_their_fields() -> None:
     contract = {
-        "fields": [{"name": "x", "source_name": "甲"}, {"name": "n"}, {"name": "time"}],
-        "steps": [{"build_timestamp": {"target": "time"}}],
+        "fields": [{"name": "x", "source_name": "甲"}, {"name": "n"}, {"name": "time"}, {"name": "id"}],
+        "steps": [
+            {"build_timestamp": {"target": "time"}},
+            {"name": "trim", "trim": {"fields": ["n"]}},
+            {"name": "make-id", "build_key": {"target": "id", "parts": ["x", "n"]}},
+        ],
         "format": {"type": "xlsx"},
     }
     source = Source.of(b"", contract)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 import pytest
+from openpyxl import Workbook
 from plaza.common.v1 import runs_pb2
 from plaza.ingestion.v1 import ingestion_pb2 as pb
 from plaza_ingestion.domain.batches import AlreadyIngested
@@ -103,6 +105,55 @@ async def test_the_repair_form_has_the_sources_columns_and_cells(ingestion: Inge
     ]
     assert rows[0]["plaza_detail"] == '"x" is not a number'
     assert await export(ingestion, pb.EXPORT_FORM_ORIGINAL) == FILE.replace(b"a,1,35\n", b"")
+
+
+def as_xlsx(rows: list[dict[str, str]]) -> bytes:
+    """As a spreadsheet program keeps it: numbers are numbers."""
+    book = Workbook()
+    sheet = book.active
+    assert sheet is not None
+    sheet.append(list(rows[0]))
+    for row in rows:
+        sheet.append([int(text) if text.isdigit() else text or None for text in row.values()])
+    out = io.BytesIO()
+    book.save(out)
+    return out.getvalue()
+
+
+def as_text(rows: list[dict[str, str]], encoding: str, delimiter: str) -> bytes:
+    out = io.StringIO(newline="")
+    writer = csv.DictWriter(out, list(rows[0]), delimiter=delimiter, lineterminator="\r\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue().encode(encoding)
+
+
+@pytest.mark.parametrize(
+    "saved",
+    [
+        as_xlsx,
+        partial(as_text, encoding="gb18030", delimiter=","),
+        partial(as_text, encoding="utf-16", delimiter="\t"),
+        partial(as_text, encoding="utf-8", delimiter=";"),
+    ],
+    ids=["xlsx", "gb18030", "unicode text", "semicolons"],
+)
+async def test_whatever_a_spreadsheet_program_saves_comes_back(
+    ingestion: Ingestion, saved: Callable[[list[dict[str, str]]], bytes]
+) -> None:
+    await ingestion.whole(FILE)
+    rows = [row for row in table(await export(ingestion)) if row["plaza_reason"] == "type"]
+    set_cell(3, PM2_5="8")(rows)
+    set_cell(5, Hour="still wrong")(rows)
+    run = await ingestion.replayed(saved(rows))
+    assert (run.state, run.progress.rows_accepted, run.progress.rows_refused) == (
+        runs_pb2.RUN_STATE_SUCCEEDED,
+        1,
+        1,
+    )
+    assert ("b", 1, 8.0) in [(row["station"], row["hour"], row["pm2_5"]) for row in ingestion.rows()]
+    [still] = [row for row in await listed(ingestion, pb.QUARANTINE_STATE_HELD) if row.line == 5]
+    assert (still.reason, still.replay_run) == ("type", run.name), "the refused line names its row"
 
 
 async def test_repaired_in_a_spreadsheet_and_replayed(ingestion: Ingestion) -> None:

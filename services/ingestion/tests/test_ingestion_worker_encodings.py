@@ -220,3 +220,75 @@ def test_names_of_encodings() -> None:
     ]
     with pytest.raises(InvalidPlan, match="latin"):
         LoadPlan((COUNT,), encoding="latin-1")
+
+
+GB_PIECES = [
+    b"a",
+    b"0",
+    b",",
+    b"\n",
+    b"\xb0\xa1",
+    b"\x81\x40",
+    b"\xfe\x7e",
+    b"\x81\x30\x84\x36",
+    b"\x80",
+    b"\xff",
+    b"\xb0",
+]
+
+
+@settings(max_examples=500)
+@given(
+    st.lists(st.one_of(st.sampled_from(GB_PIECES), st.binary(min_size=1, max_size=3)), max_size=12).map(
+        b"".join
+    )
+)
+def test_the_quick_look_at_gb18030_takes_nothing_for_valid_that_is_not(data: bytes) -> None:
+    encoding = Encoding("gb18030")
+    if encoding.is_plainly_valid(data):
+        data.decode("gb18030")
+
+
+UTF8_PIECES = [
+    b"a",
+    "é空𠀀".encode(),
+    b"\xc0\x80",
+    b"\xed\xa0\x80",
+    b"\xed\x9f\xbf",
+    b"\xf4\x90\x80\x80",
+    b"\xf4\x8f\xbf\xbf",
+]
+
+
+@settings(max_examples=500)
+@given(
+    st.lists(st.one_of(st.sampled_from(UTF8_PIECES), st.binary(min_size=1, max_size=4)), max_size=8).map(
+        b"".join
+    )
+)
+def test_the_quick_look_at_utf8_is_pythons(data: bytes) -> None:
+    assert Encoding("utf-8").is_plainly_valid(data) == Encoding("utf-8").is_valid(data)
+
+
+def test_the_quick_look_knows_every_character_of_two_bytes() -> None:
+    encoding = Encoding("gb18030")
+    for first in range(256):
+        for second in range(256):
+            pair = bytes((first, second))
+            try:
+                valid = len(pair.decode("gb18030")) > 0
+            except UnicodeDecodeError:
+                valid = False
+            assert encoding.is_plainly_valid(pair) == valid
+
+
+def test_a_wrong_byte_before_a_delimiter_names_its_column(tmp_path: Path) -> None:
+    """Python's codec takes the delimiter for a part of the broken character; the record's fields are what counts."""
+    source = tmp_path / "source.csv"
+    source.write_bytes(b"a,b\n\xff1,\n1,\xb0\xa1\n")
+    fields = (FieldSpec("a", "a", "string"), FieldSpec("b", "b", "string"))
+    manifest = load(LoadPlan(fields, encoding="gb18030"), source)
+    assert (manifest.rows_accepted, manifest.rows_refused) == (1, 1)
+    (refused,) = pq.read_table(tmp_path / "out" / "refused.parquet").to_pylist()
+    assert (refused["line"], refused["field"], refused["reason"]) == (2, "a", "encoding")
+    assert refused["original"] == b"\xff1,"

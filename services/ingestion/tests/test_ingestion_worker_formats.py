@@ -282,9 +282,9 @@ def test_a_sheet_comes_back_from_its_own_proposal(tmp_path: Path) -> None:
     rows = [[f"{i:05}", i, i / 8 + 0.5, datetime(2024, 1, 1) + timedelta(days=i)] for i in range(2000)]  # noqa: DTZ001
     source = workbook(tmp_path, ["代码", "n", "v", "日期"], *rows)
     proposal = infer(source)
-    assert [f.type for f in proposal.fields] == ["string", "integer", "number", "string"]
+    assert [f.type for f in proposal.fields] == ["string", "integer", "number", "date"]
     loaded = Loaded(plan_of(proposal), source)
-    assert [list(row.values()) for row in loaded.rows] == [[a, b, c, d.isoformat()] for a, b, c, d in rows]
+    assert [list(row.values()) for row in loaded.rows] == [[a, b, c, d.date()] for a, b, c, d in rows]
 
 
 @pytest.mark.parametrize(

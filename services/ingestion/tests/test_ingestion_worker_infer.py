@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plaza_ingestion.worker.field_proposals import FieldProposal
 from plaza_ingestion.worker.header import HeaderMismatch
 from plaza_ingestion.worker.headings import Role, field_names, role_of
-from plaza_ingestion.worker.infer import FieldProposal, Proposal, infer
+from plaza_ingestion.worker.infer import Proposal, infer
 from plaza_ingestion.worker.load import run_load
-from plaza_ingestion.worker.plan import BuildTimestamp, FieldSpec, LoadPlan
+from plaza_ingestion.worker.plan import BuildTimestamp
+from plaza_ingestion.worker.steps.declared import ParseTime, Trim
+from plaza_ingestion.worker.translate import load_plan, proposal_message
 from plaza_kit.errors import InvalidArgument
 
 
@@ -25,6 +28,10 @@ def propose(tmp_path: Path, text: str | bytes) -> Proposal:
 def column(tmp_path: Path, *cells: str, other: str = "1") -> FieldProposal:
     """The proposal for a column with these cells."""
     return propose(tmp_path, "x,y\n" + "".join(f"{cell},{other}\n" for cell in cells)).fields[0]
+
+
+def reason(field: FieldProposal, code: str) -> str:
+    return next(one.sentence for one in field.reasons if one.code == code)
 
 
 def codes(field: FieldProposal) -> list[str]:
@@ -51,7 +58,10 @@ def codes(field: FieldProposal) -> list[str]:
         (("2024-02-29", "N/A"), "date", ("N/A",)),
         (("2024-02-30",), "string", ()),
         (("2024-02-29T00:00:00Z", "2024-02-29 08:00+08:00"), "timestamp", ()),
-        (("2024-02-29 00:00:00",), "string", ()),
+        (("2024-02-29 00:00:00",), "date", ()),
+        (("2024-02-29 00:00:00", "2024-02-29 00:00:01"), "timestamp", ()),
+        (("25:10:00",), "string", ()),
+        (("20240229", "20240301"), "integer", ()),
         (("NA", "NA"), "string", ()),
         (("NA", "north"), "string", ()),
         (("abc", "5"), "string", ()),
@@ -157,7 +167,8 @@ def test_without_unique_rows_there_is_no_key(tmp_path: Path) -> None:
 
 def test_parts_of_a_timestamp_propose_a_step(tmp_path: Path) -> None:
     proposal = propose(tmp_path, "年,月,日,小时,v\n2013,3,1,0,1\n2013,3,1,1,1\n")
-    step = BuildTimestamp("time", "field_1", "field_2", "field_3", "field_4", zone="Asia/Shanghai")
+    parts = ("field_1", "field_2", "field_3", "field_4")
+    step = BuildTimestamp("time", *parts, zone="Asia/Shanghai", name="build-time")
     assert proposal.steps == (step,)
     time = proposal.fields[-1]
     assert (time.name, time.source, time.type, time.required) == ("time", "", "timestamp", True)
@@ -209,24 +220,181 @@ def test_a_sample_must_have_rows(tmp_path: Path) -> None:
         infer(path, sample=0)
 
 
+@pytest.mark.parametrize(
+    ("heading", "title", "unit"),
+    [
+        ("温度(℃)", "温度", "℃"),
+        ("PM2.5 (μg/m³)", "PM2.5", "μg/m³"),
+        ("price [CNY]", "price", "CNY"),
+        ("风速（单位：m/s）", "风速", "m/s"),
+        ("面积（平方公里）", "面积", "平方公里"),
+        ("flux(kg·m-2·s-1)", "flux", "kg·m-2·s-1"),
+        ("数量(2020)", "数量(2020)", ""),
+        ("score (A)", "score (A)", ""),
+        ("name (en)", "name (en)", ""),
+        ("(℃)", "(℃)", ""),
+    ],
+)
+def test_a_unit_in_the_heading_of_numbers(tmp_path: Path, heading: str, title: str, unit: str) -> None:
+    field = propose(tmp_path, f"{heading},note (m)\n1.5,a\n").fields[0]
+    assert (field.source, field.title, field.unit) == (heading, title, unit)
+    assert ("unit_in_heading" in codes(field)) == bool(unit)
+
+
+def test_texts_have_no_unit_and_a_name_is_made_of_the_title(tmp_path: Path) -> None:
+    fields = propose(tmp_path, "PM2.5 (μg/m³),note (m)\n1.5,a\n").fields
+    assert [(f.name, f.title, f.unit) for f in fields] == [
+        ("pm2_5", "PM2.5", "μg/m³"),
+        ("note_m", "note (m)", ""),
+    ]
+
+
+def test_blanks_around_texts_propose_a_step(tmp_path: Path) -> None:
+    proposal = propose(tmp_path, "a,b,c\n 1,x,\n2\u3000,y,z \n ,x,z\n")
+    assert proposal.steps == (Trim(("a", "c"), name="trim"),)
+    first, second, third = proposal.fields
+    assert (first.type, first.required, first.missing) == ("integer", False, ())
+    assert codes(first) == ["all_integer", "padded"]
+    assert (second.required, "padded" in codes(second)) == (True, False)
+    assert (third.type, third.required) == ("string", False)
+
+
+@pytest.mark.parametrize(
+    ("texts", "type_", "format_", "zone"),
+    [
+        (("2013年3月1日", "2013年03月11日"), "date", "%Y年%-m月%-d日", ""),
+        (("2013/03/01", "2013/12/31"), "date", "%Y/%m/%d", ""),
+        (("13/04/2013", "01/04/2013"), "date", "%d/%m/%Y", ""),
+        (("2013-03-01 00:00:00",), "date", "%Y-%m-%d 00:00:00", ""),
+        (("2013-03-01 08:00", "2013-3-1 9:30"), "timestamp", "%Y-%-m-%-d %-H:%-M", "Asia/Shanghai"),
+        (("2013年3月1日8时5分",), "timestamp", "%Y年%-m月%-d日%-H时%-M分", "Asia/Shanghai"),
+        (("2013/03/01T08:00:00+0800",), "timestamp", "%Y/%m/%dT%H:%M:%S%z", ""),
+        (("20130301", "20131231"), "date", "%Y%m%d", ""),
+        (("20130301083000", "NA"), "timestamp", "%Y%m%d%H%M%S", "Asia/Shanghai"),
+    ],
+)
+def test_one_way_of_writing_times_proposes_a_step(
+    tmp_path: Path, texts: tuple[str, ...], type_: str, format_: str, zone: str
+) -> None:
+    proposal = propose(tmp_path, "日期,v\n" + "".join(f"{text},1\n" for text in texts))
+    field = proposal.fields[0]
+    assert field.type == type_
+    assert proposal.steps == (ParseTime("field_1", (format_,), zone, name="read-field_1"),)
+    assert format_ in reason(field, "time_format")
+    assert ("zone_unknown" in codes(field)) == bool(zone)
+
+
+@pytest.mark.parametrize(
+    ("heading", "texts"),
+    [
+        ("日期", ("01/02/2013", "03/04/2013")),  # day or month first?
+        ("日期", ("2013年3月1日", "2013.3.1")),
+        ("日期", ("2013-02-30 00:00",)),
+        ("日期", ("1013-02-03 00:00",)),
+        ("时间", ("1986-05-04 02:30",)),  # the clock was put forward
+        ("number", ("20130301",)),
+        ("日期", ("99991231",)),
+        ("time", ("1362096000",)),
+    ],
+)
+def test_what_is_not_surely_a_time_stays_what_it_is(
+    tmp_path: Path, heading: str, texts: tuple[str, ...]
+) -> None:
+    proposal = propose(tmp_path, f"{heading},v\n" + "".join(f"{text},1\n" for text in texts))
+    assert proposal.steps == ()
+    assert proposal.fields[0].type in ("string", "integer")
+    assert ("ambiguous_date" in codes(proposal.fields[0])) == ("01/02/2013" in texts)
+
+
+def test_the_same_day_written_twice_makes_no_key(tmp_path: Path) -> None:
+    assert propose(tmp_path, "日期\n2013年3月1日\n2013年03月01日\n").key == ()
+    assert propose(tmp_path, "日期\n2013年3月1日\n2013年03月02日\n").key == ("field_1",)
+
+
+@pytest.mark.parametrize(
+    ("heading", "texts", "code_list"),
+    [
+        ("性别", ("1", "2", "9"), "codeLists/gb-t-2261-1"),
+        ("gender", ("0", "1"), "codeLists/gb-t-2261-1"),
+        ("sex", ("1", "3"), ""),
+        ("w", ("1", "2"), ""),
+        ("婚姻状况", ("10", "22"), "codeLists/gb-t-2261-2"),
+        ("民族", ("01", "56"), "codeLists/gb-t-3304"),
+        ("民族", ("01", "57"), ""),
+        ("行政区划代码", ("110101", "NA", "659001"), "codeLists/gb-t-2260"),
+        ("行政区划代码", ("110101", "161001"), ""),
+    ],
+)
+def test_a_code_list_by_heading_and_values(
+    tmp_path: Path, heading: str, texts: tuple[str, ...], code_list: str
+) -> None:
+    field = propose(tmp_path, f"{heading},v\n" + "".join(f"{text},1\n" for text in texts)).fields[0]
+    assert field.code_list == code_list
+    if code_list:
+        assert field.type == "string"
+        assert field.missing == tuple(text for text in texts if text == "NA")
+        assert reason(field, "codes").startswith("looks like GB/T ")
+
+
+def test_digits_of_one_length_under_a_heading_of_codes_are_text(tmp_path: Path) -> None:
+    proposal = propose(tmp_path, "cityCode,code,邮编,count\n1101,1,100000,10\n1201,12,200000,20\n")
+    assert [field.type for field in proposal.fields] == ["string", "integer", "string", "integer"]
+    assert "every value has 4 digits" in reason(proposal.fields[0], "coded_digits")
+
+
+def test_what_whoever_asks_says_is_missing_is_so_everywhere(tmp_path: Path) -> None:
+    path = tmp_path / "file.csv"
+    path.write_text("n,t,d\n1,a,2013年3月1日\n-999,b,-999\n3,-999,NA\n")
+    proposal = infer(path, missing=["-999"])
+    assert proposal.missing == ("-999",)
+    types = [(field.type, field.required, field.missing) for field in proposal.fields]
+    assert types == [("integer", False, ()), ("string", False, ()), ("date", False, ("NA",))]
+    contract = proposal_message(proposal).contract
+    assert list(contract.format.missing_values) == ["-999"]
+    manifest = run_load(
+        load_plan(contract), path, tmp_path / "out", progress=lambda _: None, cancelled=lambda: False
+    )
+    assert (manifest.rows_accepted, manifest.rows_refused) == (3, 0)
+
+
+def test_the_message_carries_titles_codes_steps_and_why(tmp_path: Path) -> None:
+    data = '温度(℃),性别,日期\n1.5, 1,2013年3月1日\n2,2,2013年3月2日\n3\n"x\n'
+    message = proposal_message(propose(tmp_path, data.encode("gb18030")))
+    temperature, sex, day = message.contract.fields
+    assert (temperature.title, temperature.unit, temperature.source_name) == ("温度", "℃", "温度(℃)")
+    assert sex.code_list == "codeLists/gb-t-2261-1"
+    assert [step.WhichOneof("kind") for step in message.contract.steps] == ["trim", "parse_time"]
+    assert [step.name for step in message.contract.steps] == ["trim", f"read-{day.name}"]
+    assert (message.rows, message.ragged_rows, message.faulty_rows) == (4, 1, 1)
+    assert "the file is text, cut by ','" in message.format_reasons
+    assert any("GB18030" in said for said in message.format_reasons)
+
+
+CELLS = ["", "NA", "-", "1", "0", "007", "1.5", "true", "2024-01-01", "x", " ", "1e400", "nan", "9" * 20]
+DATES = [
+    "2024年1月2日",
+    "2024年01月02日",
+    "2024/1/2",
+    "02/01/2024",
+    "20240102",
+    "2024-01-02 00:00:00",
+    "2024/1/2 8:05",
+]
 cells = st.one_of(
-    st.sampled_from(
-        ["", "NA", "-", "1", "0", "007", "1.5", "true", "2024-01-01", "x", " ", "1e400", "nan", "9" * 20]
-    ),
+    st.sampled_from(CELLS),
     st.integers(-9, 9).map(str),
+    st.tuples(st.sampled_from(["", " ", "\u3000"]), st.sampled_from([*CELLS, *DATES])).map("".join),
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(rows=st.lists(st.tuples(cells, cells, cells), min_size=1, max_size=6))
 def test_a_proposal_accepts_every_row_it_rests_on(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, ...]]
 ) -> None:
     directory = tmp_path_factory.mktemp("propose")
     source = directory / "file.csv"
-    source.write_text("year,b,c\n" + "".join(",".join(row) + "\n" for row in rows))
-    proposal = infer(source)
-    fields = tuple(FieldSpec(f.name, f.source, f.type, f.required, f.missing) for f in proposal.fields)
-    plan = LoadPlan(fields, proposal.key, proposal.steps, proposal.delimiter)
+    source.write_text("year,性别,date\n" + "".join(",".join(row) + "\n" for row in rows))
+    plan = load_plan(proposal_message(infer(source, missing=["1e400"])).contract)
     manifest = run_load(plan, source, directory / "out", progress=lambda _: None, cancelled=lambda: False)
     assert (manifest.rows_accepted, manifest.rows_refused) == (len(rows), 0)

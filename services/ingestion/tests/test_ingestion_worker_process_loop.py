@@ -19,6 +19,7 @@ from plaza.ingestion.v1 import ingestion_pb2 as pb
 from plaza.ingestion.v1 import worker_pb2, worker_pb2_grpc
 from plaza_ingestion.worker.client import WorkerClient
 from plaza_ingestion.worker.process import Worker, WorkerStep
+from plaza_ingestion.worker.pull_secrets import Secrets
 from plaza_kit.identity import ServiceTokens
 from plaza_kit.rpc.client import Peers
 
@@ -73,6 +74,11 @@ class FakeIngestion(worker_pb2_grpc.WorkerServiceServicer):
         await self._held(request.lease, context)
         self.told.append(request)
         return worker_pb2.CompleteInferenceResponse()
+
+    async def CompletePull(self, request: Any, context: Any) -> worker_pb2.CompletePullResponse:
+        await self._held(request.lease, context)
+        self.told.append(request)
+        return worker_pb2.CompletePullResponse()
 
     async def FailWork(self, request: Any, context: Any) -> worker_pb2.FailWorkResponse:
         await self._held(request.lease, context)
@@ -188,6 +194,51 @@ async def test_a_load(ingestion: FakeIngestion, prefix: Path, start: StartWorker
     assert steps == [(WorkerStep.LEASED, 0), (WorkerStep.STAGED, 0), (WorkerStep.ACKNOWLEDGED, 1)]
     assert ingestion.tokens == {"Bearer ecology-token"}
     assert {path.name for path in prefix.iterdir()} == {"uploads", "runs"}  # noqa: ASYNC240
+
+
+def pull_work(url: str, n: int = 1) -> worker_pb2.Work:
+    """A file to be fetched; no upload is there yet."""
+    made = worker_pb2.Work(
+        lease=f"lease-{n}",
+        run=f"departments/ecology/runs/{n}",
+        kind=pb.RUN_KIND_LOAD,
+        output_path=f"runs/{n}/lease-{n}",
+    )
+    made.pull.max_bytes = 1 << 20
+    made.pull.http.url, made.pull.http.credential = url, "token"
+    made.expire_time.FromNanoseconds(time.time_ns() + 300_000_000)
+    return made
+
+
+async def test_a_pull(
+    ingestion: FakeIngestion, prefix: Path, start: StartWorker, web: Any, tmp_path: Path
+) -> None:
+    web.give(b"id,name\n1,a\n", ETag='"a"')
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets/token").write_text("Bearer s3cret")
+    steps: list[tuple[WorkerStep, int]] = []
+    ingestion.queue.append(pull_work(f"{web.url}/air.csv"))
+    await start(
+        secrets=Secrets(tmp_path / "secrets"), on_step=lambda step: steps.append((step, len(ingestion.told)))
+    )
+    await until(lambda: len(steps) == 3)
+    [request] = ingestion.told
+    content = (prefix / request.file.path).read_bytes()
+    assert content == b"id,name\n1,a\n"
+    assert request.file.sha256 == hashlib.sha256(content).hexdigest() == request.cursor.sha256
+    assert (request.file_name, request.cursor.etag) == ("air.csv", '"a"')
+    assert web.asked[0][1]["authorization"] == "Bearer s3cret"
+    assert steps == [(WorkerStep.LEASED, 0), (WorkerStep.FETCHED, 0), (WorkerStep.BROUGHT, 1)]
+
+
+async def test_a_pull_without_its_credential_fails_with_a_word(
+    ingestion: FakeIngestion, start: StartWorker, web: Any
+) -> None:
+    ingestion.queue.append(pull_work(web.url))
+    await start()
+    await until(lambda: ingestion.told)
+    assert ingestion.told[0].error.reason == "CREDENTIAL_MISSING"
+    assert not web.asked
 
 
 async def test_an_inference(ingestion: FakeIngestion, prefix: Path, start: StartWorker) -> None:

@@ -125,7 +125,8 @@ def test_the_proposal_is_sensible(source: Path) -> None:
         *("rain", "wd", "wspm", "station", "time"),
     ]
     assert proposal.key == ("station", "year", "month", "day", "hour")
-    assert proposal.steps == (BuildTimestamp("time", "year", "month", "day", "hour", zone="Asia/Shanghai"),)
+    build = BuildTimestamp("time", "year", "month", "day", "hour", zone="Asia/Shanghai", name="build-time")
+    assert proposal.steps == (build,)
     assert {fields[name].type for name in ("year", "month", "day", "hour")} == {"integer"}
     assert {fields[name].type for name in ("pm2_5", "so2", "temp", "wspm")} == {"number"}
     assert {fields[name].type for name in ("wd", "station")} == {"string"}

@@ -14,7 +14,7 @@ from plaza_lake.filter_text import parse_filter
 from plaza_lake.ir import Aggregate, Expr, UnknownField, columns_of, conjunction, typecheck
 from plaza_lake.schema import TableKind, TableSchema
 from plaza_lake.tables import Lake, table_schema
-from plaza_lake.versions import VersionInfo, pick, versions_of
+from plaza_lake.versions import VersionInfo, find_version
 
 
 class ColumnNotGranted(PermissionDenied):
@@ -69,7 +69,8 @@ class Access:
 def open_grant(lake: Lake, verifier: GrantVerifier, token: str) -> Access:
     """Verifies the token and plans what it opens.
 
-    Raises `GrantRefused`, `MasksNotSupported`, `TableNotFound`, `VersionNotFound`, `ColumnNotGranted`.
+    Raises `GrantRefused`, `MasksNotSupported`, `TableNotFound`, `VersionNotFound`,
+    `VersionExpired`, `ColumnNotGranted`.
     """
     grant = verifier.read(token)
     if grant.masks:
@@ -78,7 +79,7 @@ def open_grant(lake: Lake, verifier: GrantVerifier, token: str) -> Access:
             remedy="Ask for a grant that leaves the masked fields out.",
         )
     table: Table = lake.load(grant.dataset, cast(TableKind, grant.table))
-    version = pick(versions_of(table), grant.dataset, grant.version)
+    version = find_version(table, grant.dataset, grant.version)
     snapshot = table.snapshot_by_id(version.snapshot_id)
     assert snapshot is not None, "the version was read from this snapshot"
     schema = table_schema(table, snapshot.schema_id)

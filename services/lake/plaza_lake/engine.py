@@ -1,15 +1,18 @@
-"""DuckDB, shut in: one connection for one query, which may open the named files and nothing else."""
+"""DuckDB, shut in: one connection for one query, which may open the named files and nothing else (`instances`)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 import duckdb
 import pyarrow as pa
 from plaza_kit.errors import FailedPrecondition, InvalidArgument
-from pyiceberg.manifest import DataFile, FileFormat
+from pyiceberg.io import FileIO
+from pyiceberg.manifest import DataFile, FileFormat, ManifestContent, ManifestFile
 from pyiceberg.table import Table
 from sqlglot import exp
 
@@ -30,33 +33,80 @@ class UnreadableLocation(InvalidArgument):
 
 
 def planned_files(table: Table, snapshot_id: int) -> list[str]:
-    """Paths of the data files of one snapshot, as PyIceberg plans them. Raises `MergeOnRead`."""
-    return [str(local_path(file.file_path)) for file in planned_data_files(table, snapshot_id)]
+    """Paths of the data files of one snapshot. Raises `MergeOnRead`."""
+    snapshot = table.snapshot_by_id(snapshot_id)
+    manifests = snapshot.manifests(table.io) if snapshot is not None else []
+    refuse_merge_on_read(table.location(), [], manifests)
+    return [
+        path
+        for manifest in manifests
+        for path in _paths(_Manifest(manifest.manifest_path, manifest, table.io))
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Manifest:
+    path: str
+    file: ManifestFile = field(compare=False)
+    io: FileIO = field(compare=False)
+
+
+@lru_cache(maxsize=512)
+def _paths(manifest: _Manifest) -> tuple[str, ...]:
+    """Of one manifest. It never changes, and the next snapshot shares it with this one."""
+    entries = manifest.file.fetch_manifest_entry(manifest.io, discard_deleted=True)
+    files = [entry.data_file for entry in entries]
+    refuse_merge_on_read(manifest.path, files, [])
+    return tuple(str(local_path(file.file_path)) for file in files)
 
 
 def planned_data_files(table: Table, snapshot_id: int) -> list[DataFile]:
-    """The data files of one snapshot with their counts. Raises `MergeOnRead`."""
-    files = []
-    for task in table.scan(snapshot_id=snapshot_id).plan_files():
-        if task.delete_files or task.file.file_format != FileFormat.PARQUET:
-            raise MergeOnRead(
-                f"table {'.'.join(table.name())} has delete files or other files than Parquet",
-                remedy="Rewrite the table copy-on-write (Spark: CALL system.rewrite_data_files).",
-            )
-        files.append(task.file)
+    """The data files of one snapshot with their counts, as its manifests list them. Raises `MergeOnRead`."""
+    snapshot = table.snapshot_by_id(snapshot_id)
+    manifests = snapshot.manifests(table.io) if snapshot is not None else []
+    refuse_merge_on_read(table.location(), [], manifests)
+    files = [
+        entry.data_file
+        for manifest in manifests
+        for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True)
+    ]
+    refuse_merge_on_read(table.location(), files, [])
     return files
 
 
+def refuse_merge_on_read(place: str, files: Iterable[DataFile], manifests: Iterable[ManifestFile]) -> None:
+    """Raises `MergeOnRead`."""
+    if any(manifest.content != ManifestContent.DATA for manifest in manifests) or any(
+        file.file_format != FileFormat.PARQUET for file in files
+    ):
+        raise MergeOnRead(
+            f"{place} has delete files or other files than Parquet",
+            remedy="Rewrite the table copy-on-write (Spark: CALL system.rewrite_data_files).",
+        )
+
+
 @contextmanager
-def connection(lake: Lake, paths: Iterable[str]) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection that can read these files only: no other file, no network, no extension, no setting."""
-    allowed = list(paths)
+def connection(
+    lake: Lake, paths: Iterable[str], *, kept: bool = False
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection that can read these files only: no other file, no network, no extension, no setting. `kept`:
+    for files that more queries will be about."""
+    allowed = tuple(paths)
     for path in allowed:
         if any(sign in path for sign in "*?["):
             raise UnreadableLocation(
                 f"{path!r} holds one of the signs * ? [", remedy="Stage files under plain names."
             )
-    with duckdb.connect(
+    if kept:
+        with lake.instances.cursor(allowed, lambda: _open(lake, allowed)) as opened:
+            yield opened
+    else:
+        with _open(lake, allowed) as opened:
+            yield opened
+
+
+def _open(lake: Lake, allowed: tuple[str, ...]) -> duckdb.DuckDBPyConnection:
+    opened = duckdb.connect(
         ":memory:",
         config={
             "memory_limit": lake.settings.memory_limit,
@@ -66,20 +116,22 @@ def connection(lake: Lake, paths: Iterable[str]) -> Iterator[duckdb.DuckDBPyConn
             "autoload_known_extensions": "false",
             "allow_community_extensions": "false",
         },
-    ) as opened:
-        opened.execute("SET TimeZone = 'UTC'")
-        opened.execute("SET allowed_paths = ?", [allowed])
-        opened.execute("SET enable_external_access = false")
-        opened.execute("SET lock_configuration = true")
-        yield opened
+    )
+    opened.execute("SET GLOBAL TimeZone = 'UTC'")
+    opened.execute("SET allowed_paths = ?", [list(allowed)])
+    opened.execute("SET enable_external_access = false")
+    opened.execute("SET lock_configuration = true")
+    return opened
 
 
-def stream(lake: Lake, query: exp.Expr, paths: Iterable[str], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+def stream(
+    lake: Lake, query: exp.Expr, paths: Iterable[str], schema: pa.Schema, *, kept: bool = False
+) -> Iterator[pa.RecordBatch]:
     """Batches of a query's result while it runs; closing the iterator ends the query.
 
     Raises `pyarrow.ArrowInvalid` if the result does not have this schema, which would be our mistake.
     """
-    with connection(lake, paths) as opened:
+    with connection(lake, paths, kept=kept) as opened:
         reader = opened.sql(to_sql(query)).to_arrow_reader(BATCH_ROWS)
         assert reader is not None, "a SELECT has a result"
         with reader:
@@ -89,7 +141,7 @@ def stream(lake: Lake, query: exp.Expr, paths: Iterable[str], schema: pa.Schema)
 
 def rows(lake: Lake, query: exp.Expr, paths: Iterable[str]) -> list[dict[str, object]]:
     """A small result as Python values."""
-    with connection(lake, paths) as opened:
+    with connection(lake, paths, kept=True) as opened:
         table = opened.sql(to_sql(query)).to_arrow_table()
         assert table is not None, "a SELECT has a result"
         found: list[dict[str, object]] = table.to_pylist()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from plaza_kit.errors import FailedPrecondition
-from pyiceberg.table import Transaction
+from pyiceberg.table import Table, Transaction
+from pyiceberg.table.metadata import TableMetadata
+from pyiceberg.table.update import TableRequirement, TableUpdate
 
 from plaza_lake.schema import TableSchema, iceberg_type
 from plaza_lake.tables import table_schema
@@ -30,17 +33,33 @@ def check_evolution(present: TableSchema, wanted: TableSchema) -> None:
         raise SchemaConflict(problems)
 
 
-def evolve(transaction: Transaction, wanted: TableSchema) -> None:
-    """Stages the change from the table's schema to the wanted one, in the same commit as the rows.
+@dataclass(frozen=True, slots=True)
+class Evolution:
+    """A change of schema, to be committed with the rows that need it."""
+
+    metadata: TableMetadata
+    """As they will be."""
+    updates: tuple[TableUpdate, ...] = ()
+    requirements: tuple[TableRequirement, ...] = ()
+
+
+def evolve(table: Table, wanted: TableSchema) -> Evolution:
+    """The change from the table's schema to the wanted one.
 
     Allowed: new optional columns anywhere, a required column made optional, another order. Every commit
     carries all columns, so that each version's newest files know them all. Raises `SchemaConflict`.
     """
-    # `Transaction._table` is PyIceberg's only way back from a transaction to its table.
-    present = table_schema(transaction._table)
+    present = table_schema(table)
     if present == wanted:
-        return
+        return Evolution(table.metadata)
     check_evolution(present, wanted)
+    transaction = Transaction(table)
+    _stage(transaction, present, wanted)
+    # PyIceberg gives a transaction's updates to nobody; it can only commit them, and we have rows to go with them.
+    return Evolution(transaction.table_metadata, transaction._updates, transaction._requirements)
+
+
+def _stage(transaction: Transaction, present: TableSchema, wanted: TableSchema) -> None:
     added = [column for column in wanted.columns if present.column(column.name) is None]
     with transaction.update_schema() as update:
         for column in added:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import stat
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -45,6 +48,7 @@ def take_over(source_uri: str, target_uri: str, sha256: str, size: int) -> None:
     """
     source, target = local_path(source_uri), local_path(target_uri)
     if target.exists() and target.stat().st_size == size:
+        os.utime(target)  # young again, for the sweep
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
@@ -90,6 +94,25 @@ def _open_regular(path: Path) -> int:
         os.close(descriptor)
         raise StagedFileMismatch(str(path), "not a regular file")
     return descriptor
+
+
+@contextmanager
+def locked(path: Path, *, exclusive: bool) -> Iterator[bool]:
+    """Holds a lock file: together with others, or alone. Alone is not waited for: says whether it was had.
+
+    The kernel lets go of it with the process, however that ends.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB if exclusive else fcntl.LOCK_SH)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(descriptor)
 
 
 def sync_directory(directory: Path) -> None:

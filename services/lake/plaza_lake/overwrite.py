@@ -58,7 +58,7 @@ class UpsertWithoutKey(InvalidArgument):
 
 @dataclass(frozen=True, slots=True)
 class KeptFile:
-    """A new data file with the rows of removed files that stay."""
+    """A new data file with the rows of removed files that stay (all of them, when files are only written together)."""
 
     uri: str
     rows: int
@@ -96,7 +96,8 @@ def plan_overwrite(
         if not removed:
             return Overwrite()
         query = _rows_that_stay(schema, [_path(file) for file in removed], paths)
-        return Overwrite(removed, tuple(_write(lake, query, sorted(affected) + paths, schema, folder)))
+        written = write_files(lake, query, sorted(affected) + paths, schema, folder, "kept")
+        return Overwrite(removed, tuple(written))
     except duckdb.IOException:
         for path in paths:
             Path(path).stat()  # one that is gone says so
@@ -126,31 +127,36 @@ def _affected(lake: Lake, key: tuple[str, ...], stored: list[str], new: list[str
 
 
 def _rows_that_stay(schema: TableSchema, removed: list[str], new: list[str]) -> exp.Expr:
-    """In the schema of today: files from before a field was added have no value of it."""
-    known = {name for path in removed for name in pq.read_schema(path).names}
+    keys = exp.select(*(column(name) for name in schema.key)).from_(read_parquet(new)).subquery()
+    return all_rows(schema, removed).join(
+        exp.alias_(keys, "staged"), on=same_key(schema.key, "stored", "staged"), join_type="anti"
+    )
+
+
+def all_rows(schema: TableSchema, paths: list[str]) -> exp.Select:
+    """The rows of these files (named `stored`) in the schema of today: files from before a field was added have
+    no value of it."""
+    known = {name for path in paths for name in pq.read_schema(path).names}
     columns = [
         column(field.name, "stored")
         if field.name in known
         else exp.alias_(exp.cast(exp.null(), duckdb_type(field.type), dialect="duckdb"), field.name)
         for field in schema.columns
     ]
-    old = exp.alias_(exp.select("*").from_(read_parquet(removed)).subquery(), "stored")
-    keys = exp.select(*(column(name) for name in schema.key)).from_(read_parquet(new)).subquery()
-    return (
-        exp.select(*columns)
-        .from_(old)
-        .join(exp.alias_(keys, "staged"), on=same_key(schema.key, "stored", "staged"), join_type="anti")
-    )
+    old = exp.alias_(exp.select("*").from_(read_parquet(paths)).subquery(), "stored")
+    return exp.select(*columns).from_(old)
 
 
-def _write(
-    lake: Lake, query: exp.Expr, paths: list[str], schema: TableSchema, folder: str
+def write_files(
+    lake: Lake, query: exp.Expr, paths: list[str], schema: TableSchema, folder: str, prefix: str
 ) -> Iterator[KeptFile]:
+    """The result of a query over these paths as data files in a folder, each durable under a name made of
+    `prefix` and its hash before it is handed out; nobody knows them yet."""
     arrow = arrow_schema(schema)
     groups = _row_groups(engine.stream(lake, query, paths, arrow))
     group = next(groups, None)
     while group is not None:
-        part = _Part(local_path(folder), arrow)
+        part = _Part(local_path(folder), prefix, arrow)
         try:
             part.write(group)
             group = next(groups, None)
@@ -179,9 +185,10 @@ def _row_groups(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
 class _Part:
     """A data file on its way: under a name that nobody looks at, until it is whole."""
 
-    def __init__(self, folder: Path, schema: pa.Schema) -> None:
+    def __init__(self, folder: Path, prefix: str, schema: pa.Schema) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
+        self._prefix = prefix
         self._path = folder / f".{uuid.uuid4().hex}.part"
         self._file = self._path.open("xb")
         self._writer = pq.ParquetWriter(self._file, schema, compression="zstd", store_schema=False)
@@ -202,7 +209,7 @@ class _Part:
         os.fsync(self._file.fileno())
         self._file.close()
         size = self._path.stat().st_size
-        target = self._folder / f"kept-{file_sha256(self._path)}.parquet"
+        target = self._folder / f"{self._prefix}-{file_sha256(self._path)}.parquet"
         self._path.replace(target)
         sync_directory(self._folder)
         return KeptFile(f"file://{target}", self._rows, size)

@@ -137,7 +137,7 @@ def read_rows(lake: Lake, verifier: GrantVerifier, grant_token: str, query: RowQ
         if not 1 <= query.limit <= MAX_LIMIT:
             raise InvalidQuery(f"limit {query.limit} is not a positive number", remedy="Ask for 1 or more.")
         select = select.limit(query.limit)
-    source = engine.stream(lake, select, access.paths, arrow_schema(schema))
+    source = engine.stream(lake, select, access.paths, arrow_schema(schema), kept=True)
     return RowStream(access, schema, order, verifier, grant_token, source)
 
 

@@ -7,6 +7,7 @@ import re
 import shutil
 import tempfile
 import threading
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -15,20 +16,27 @@ from typing import Final, NamedTuple
 
 import sqlalchemy.exc
 from plaza_kit.errors import InvalidArgument, NotFound, Unavailable
-from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.catalog.sql import IcebergTables, SqlCatalog
 from pyiceberg.exceptions import (
     NamespaceAlreadyExistsError,
     NoSuchTableError,
     TableAlreadyExistsError,
 )
 from pyiceberg.table import Table, TableProperties
+from sqlalchemy import select
 from sqlalchemy.engine import make_url
 
+from plaza_lake.files import local_path, locked
+from plaza_lake.instances import Instances
 from plaza_lake.schema import TableKind, TableSchema, iceberg_schema, schema_from_iceberg
 
 CATALOG_NAME: Final = "plaza"
+_TABLES_KNOWN: Final = 64
+"""Metadata of so many tables are held in memory: up to a few MB each."""
 KEY_PROPERTY: Final = "plaza.key"
 """Table property: the key's field names, a JSON list. Iceberg's identifier fields know no order."""
+_INSTANCES_KEPT: Final = 8
+"""DuckDB instances, one for each set of files that is being asked about."""
 _SESSION: Final = "-csearch_path=lake -clock_timeout=5000 -cstatement_timeout=30000"
 _DATASET: Final = re.compile(r"departments/([a-z][a-z0-9-]{0,62})/datasets/([a-z][a-z0-9-]{0,62})")
 
@@ -68,9 +76,9 @@ class LakeSettings:
     create_catalog: bool = True
     """Make the catalog's two tables if they are missing. Off for services that only read."""
     memory_limit: str = "1GB"
-    """Of one query; beyond it DuckDB spills to `temp_directory`."""
+    """Of the queries about one version at a time; beyond it DuckDB spills to `temp_directory`."""
     threads: int = 2
-    """Of one query."""
+    """Of the queries about one version at a time."""
     temp_directory: str | None = None
     """None: a private directory in the system's temporary folder. Spilled rows are the data's grade."""
 
@@ -109,8 +117,10 @@ class Lake:
         self.settings = settings
         self._warehouse = _warehouse_uri(settings.warehouse)
         self._lock = threading.Lock()
-        self._catalog: SqlCatalog | None = None
+        self._catalog: _Catalog | None = None
         self._spill: Path | None = None
+        self.instances = Instances(_INSTANCES_KEPT)
+        """For `engine` alone."""
 
     def __repr__(self) -> str:
         return f"Lake({self._warehouse})"
@@ -135,6 +145,22 @@ class Lake:
         except TableNotFound:
             return self._create(dataset, table, schema)
 
+    @contextmanager
+    def shared(self, dataset: str, table: TableKind) -> Iterator[None]:
+        """While files are on their way into a table: the sweep keeps off."""
+        with locked(self._lock_file(dataset, table), exclusive=False):
+            yield
+
+    @contextmanager
+    def alone(self, dataset: str, table: TableKind) -> Iterator[bool]:
+        """While files are removed; says whether nobody else is there. Not waited for."""
+        with locked(self._lock_file(dataset, table), exclusive=True) as held:
+            yield held
+
+    def _lock_file(self, dataset: str, table: TableKind) -> Path:
+        folder = local_path(self.location(dataset, table))
+        return folder.with_name(f".{table}.lock")
+
     def _create(self, dataset: str, table: TableKind, schema: TableSchema) -> Table:
         name = identifier(dataset, table)
         iceberg = iceberg_schema(schema)
@@ -155,6 +181,8 @@ class Lake:
                         # DuckDB writes no field ids; readers find columns by these names.
                         TableProperties.DEFAULT_NAME_MAPPING: iceberg.name_mapping.model_dump_json(),
                         TableProperties.METADATA_DELETE_AFTER_COMMIT_ENABLED: "true",
+                        # Each is named in the next file of metadata, which every commit writes whole.
+                        TableProperties.METADATA_PREVIOUS_VERSIONS_MAX: "20",
                         "write.delete.mode": "copy-on-write",
                         "write.update.mode": "copy-on-write",
                         "write.merge.mode": "copy-on-write",
@@ -174,6 +202,7 @@ class Lake:
 
     def close(self) -> None:
         """Ends database connections and removes what queries spilled."""
+        self.instances.close()
         with self._lock:
             if self._catalog is not None:
                 self._catalog.close()
@@ -182,7 +211,7 @@ class Lake:
                 shutil.rmtree(self._spill, ignore_errors=True)
                 self._spill = None
 
-    def _open_catalog(self) -> SqlCatalog:
+    def _open_catalog(self) -> _Catalog:
         with self._lock:
             if self._catalog is None:
                 self._catalog = _sql_catalog(self.settings, self._warehouse)
@@ -207,7 +236,42 @@ def catalog_errors() -> Iterator[None]:
         ) from error
 
 
-def _sql_catalog(settings: LakeSettings, warehouse: str) -> SqlCatalog:
+class _Catalog(SqlCatalog):
+    """Reads the file of a table's metadata once: files never change, and the catalog's row says which is new.
+
+    Every reading and every commit loads the table several times over.
+    """
+
+    def __init__(self, name: str, **properties: str) -> None:
+        super().__init__(name, **properties)
+        self._known: OrderedDict[tuple[str, ...], Table] = OrderedDict()
+        self._guard = threading.Lock()
+
+    def load_table(self, identifier: str | tuple[str, ...]) -> Table:
+        name = self.identifier_to_tuple(identifier)
+        with self._guard:
+            known = self._known.get(name)
+        if known is None or known.metadata_location != self._location(name):
+            known = super().load_table(identifier)
+            with self._guard:
+                self._known[name] = known
+                self._known.move_to_end(name)
+                while len(self._known) > _TABLES_KNOWN:
+                    self._known.popitem(last=False)
+        # A handle of the caller's own: PyIceberg moves it on after a commit. Metadata are never changed in place.
+        return Table(known.name(), known.metadata, known.metadata_location, known.io, self)
+
+    def _location(self, name: tuple[str, ...]) -> str | None:
+        asked = select(IcebergTables.metadata_location).where(
+            IcebergTables.catalog_name == self.name,
+            IcebergTables.table_namespace == self.namespace_to_string(name[:-1]),
+            IcebergTables.table_name == name[-1],
+        )
+        with self.engine.connect() as connection:
+            return connection.execute(asked).scalar_one_or_none()
+
+
+def _sql_catalog(settings: LakeSettings, warehouse: str) -> _Catalog:
     url = make_url(settings.catalog_url)
     if "options" not in url.query:
         url = url.update_query_dict({"options": _SESSION})
@@ -218,10 +282,10 @@ def _sql_catalog(settings: LakeSettings, warehouse: str) -> SqlCatalog:
         "init_catalog_tables": "true" if settings.create_catalog else "false",
     }
     try:
-        return SqlCatalog(CATALOG_NAME, **properties)
+        return _Catalog(CATALOG_NAME, **properties)
     except (sqlalchemy.exc.ProgrammingError, sqlalchemy.exc.IntegrityError):
         # Two processes made the catalog's tables at once; the second finds them now.
-        return SqlCatalog(CATALOG_NAME, **properties)
+        return _Catalog(CATALOG_NAME, **properties)
 
 
 def _warehouse_uri(warehouse: str) -> str:

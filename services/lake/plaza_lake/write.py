@@ -18,7 +18,6 @@ from enum import StrEnum
 from typing import Final
 
 import pyarrow.parquet as pq
-import sqlalchemy.exc
 from plaza_kit.errors import FailedPrecondition, InvalidArgument, Unavailable
 from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.io.pyarrow import (
@@ -27,14 +26,16 @@ from pyiceberg.io.pyarrow import (
     parquet_path_to_id_mapping,
 )
 from pyiceberg.manifest import DataFile, DataFileContent, FileFormat, ManifestEntryStatus
-from pyiceberg.table import Table, Transaction
+from pyiceberg.table import Table
 from pyiceberg.table.metadata import TableMetadata
 
 from plaza_lake.evolution import evolve
 from plaza_lake.files import StagedFileMismatch, local_path, remove_others, take_over
+from plaza_lake.metadata import commit
 from plaza_lake.overwrite import LoadMode, Overwrite, UpsertWithoutKey, plan_overwrite
 from plaza_lake.schema import TableKind, TableSchema, arrow_schema
-from plaza_lake.tables import Lake, TableNotFound
+from plaza_lake.snapshots import SnapshotMaker
+from plaza_lake.tables import Lake, LakeUnavailable, TableNotFound
 from plaza_lake.versions import (
     BATCH_ID,
     PREFIX,
@@ -43,7 +44,8 @@ from plaza_lake.versions import (
     VERSION,
     VersionInfo,
     find_batch,
-    versions_of,
+    info_of,
+    newest_number,
 )
 
 MAX_ATTEMPTS: Final = 20
@@ -137,9 +139,24 @@ def commit_batch(
             remedy="Nothing was committed; look into quarantine for refused rows.",
             facts={"batch": batch_id},
         )
+    with lake.shared(dataset, table):
+        return _commit(lake, dataset, table, schema, batch_id, filled, dict(properties or {}), mode, step)
+
+
+def _commit(
+    lake: Lake,
+    dataset: str,
+    table: TableKind,
+    schema: TableSchema,
+    batch_id: str,
+    filled: list[StagedFile],
+    properties: dict[str, str],
+    mode: LoadMode,
+    step: Callable[[CommitStep], None],
+) -> CommittedVersion:
     target = lake.load_or_create(dataset, table, schema)
     step(CommitStep.OPENED)
-    batch = _Batch(batch_id, schema, filled, f"{target.location()}/data/{batch_id}", dict(properties or {}))
+    batch = _Batch(batch_id, schema, filled, f"{target.location()}/data/{batch_id}", properties)
     for attempt in range(MAX_ATTEMPTS):
         try:
             batch.copy_in()
@@ -147,7 +164,7 @@ def commit_batch(
             overwrite = plan_overwrite(lake, target, schema, mode, batch.targets, batch.folder)
             step(CommitStep.REWRITTEN)
             info = batch.commit_to(target, overwrite)
-        except (CommitFailedException, sqlalchemy.exc.DBAPIError, FileNotFoundError):
+        except (CommitFailedException, LakeUnavailable, FileNotFoundError):
             # Lost the race; or the answer was lost; or the winner of the same batch tidied our copies away.
             if (done := _already_in(lake, dataset, table, batch_id)) is not None:
                 return done
@@ -181,7 +198,9 @@ def _already_in(lake: Lake, dataset: str, table: TableKind, batch_id: str) -> Co
     if info is None:
         return None
     committed = _files_added_by(target, info.snapshot_id)
-    if committed:  # empty after compaction: then nothing here tells ours from strays
+    if (
+        committed and not info.rewritten
+    ):  # after a rewrite nothing here tells ours from strays: the sweep does
         remove_others(f"{target.location()}/data/{batch_id}", committed)
     return _committed(info, repeated=True)
 
@@ -231,29 +250,27 @@ class _Batch:
 
     def commit_to(self, table: Table, overwrite: Overwrite) -> VersionInfo:
         """One atomic commit: schema change, if any, the new files, and the removed ones."""
-        known = versions_of(table)
-        number = known[-1].version + 1 if known else 1
-        transaction = Transaction(table)
-        evolve(transaction, self.schema)
-        summary = {**self._noted, VERSION: str(number), BATCH_ID: self.batch_id}
+        number = newest_number(table) + 1
+        evolution = evolve(table, self.schema)
+        noted = {**self._noted, VERSION: str(number), BATCH_ID: self.batch_id}
+        metadata = evolution.metadata
+        added = [
+            data_file(metadata, target, file.rows, file.bytes, self.schema)
+            for file, target in zip(self.files, self.targets, strict=True)
+        ]
+        added += [data_file(metadata, f.uri, f.rows, f.bytes, self.schema) for f in overwrite.kept]
+        maker = SnapshotMaker(table, metadata)
         if overwrite.removed:
-            summary[ROWS_ADDED] = str(sum(file.rows for file in self.files))
-            summary[ROWS_REMOVED] = str(overwrite.rows_removed)
-        snapshot = transaction.update_snapshot(snapshot_properties=summary)
-        with snapshot.overwrite() if overwrite.removed else snapshot.fast_append() as change:
-            metadata = transaction.table_metadata
-            for file, target in zip(self.files, self.targets, strict=True):
-                change.append_data_file(_data_file(metadata, target, file.rows, file.bytes, self.schema))
-            for kept in overwrite.kept:
-                change.append_data_file(_data_file(metadata, kept.uri, kept.rows, kept.bytes, self.schema))
-            for gone in overwrite.removed:
-                change.delete_data_file(gone)
-        committed = find_batch(transaction.commit_transaction(), self.batch_id)
-        assert committed is not None, "a commit that raised nothing is in the metadata"
-        return committed
+            noted[ROWS_ADDED] = str(sum(file.rows for file in self.files))
+            noted[ROWS_REMOVED] = str(overwrite.rows_removed)
+            made = maker.overwrite(overwrite.removed, added, noted)
+        else:
+            made = maker.append(added, noted)
+        commit(table, (made.requirement, *evolution.requirements), (*evolution.updates, *made.updates))
+        return info_of(made.snapshot)
 
 
-def _data_file(metadata: TableMetadata, target: str, rows: int, size: int, schema: TableSchema) -> DataFile:
+def data_file(metadata: TableMetadata, target: str, rows: int, size: int, schema: TableSchema) -> DataFile:
     """Registers a Parquet file with its counts and bounds, as PyIceberg's `add_files` does; that refuses
     required columns, because DuckDB writes every column optional: here their nulls are counted instead."""
     parquet = pq.read_metadata(local_path(target))

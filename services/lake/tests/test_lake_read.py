@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from itertools import count
 from pathlib import Path
@@ -40,8 +40,8 @@ from plaza_lake.schema import QUARANTINE_SCHEMA, Column, FieldType, TableSchema
 from plaza_lake.tables import Lake, table_schema
 from plaza_lake.versions import TableNotFound, VersionNotFound
 from plaza_lake.write import commit_batch
-from pyiceberg.manifest import DataFile, DataFileContent
-from pyiceberg.table import DataScan
+from pyiceberg.manifest import ManifestContent, ManifestFile
+from pyiceberg.table.snapshots import Snapshot
 
 pytestmark = pytest.mark.integration
 
@@ -215,7 +215,7 @@ def test_queries_that_do_not_go_together(filled: Lake, grant: Any) -> None:
 def test_aggregates_in_one_scan(filled: Lake, grant: Any, air: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[Any] = []
     real = engine.connection
-    monkeypatch.setattr(engine, "connection", lambda *args: opened.append(1) or real(*args))
+    monkeypatch.setattr(engine, "connection", lambda *args, **kept: opened.append(1) or real(*args, **kept))
     found = aggregate(
         filled,
         grant.verifier,
@@ -266,14 +266,13 @@ def test_older_versions_keep_their_columns(
 def test_delete_files_of_other_engines_are_refused(
     filled: Lake, grant: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = DataScan.plan_files
+    real = Snapshot.manifests
 
-    def with_deletes(self: DataScan) -> Iterator[Any]:
-        for task in real(self):
-            task.delete_files.add(DataFile.from_args(content=DataFileContent.POSITION_DELETES, file_path="x"))
-            yield task
+    def with_deletes(self: Snapshot, io: Any) -> list[ManifestFile]:
+        deletes = ManifestFile.from_args(manifest_path="x", content=ManifestContent.DELETES)
+        return [*real(self, io), deletes]
 
-    monkeypatch.setattr(DataScan, "plan_files", with_deletes)
+    monkeypatch.setattr(Snapshot, "manifests", with_deletes)
     with pytest.raises(MergeOnRead):
         read(filled, grant)
 

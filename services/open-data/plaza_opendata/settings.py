@@ -7,9 +7,10 @@ from pydantic import Field
 
 
 class OpenDataSettings(LakeServiceSettings):
-    """What every service needs, the lake, two peers, and where the files of releases are kept."""
+    """What every service needs, the lake, three peers, and where the files of releases are kept."""
 
     catalogue_address: str = Field(description="gRPC address of the catalogue")
+    ingestion_address: str = Field(description="gRPC address of ingestion, which keeps released versions")
     quality_address: str = Field(description="gRPC address of quality")
     release_store: str = Field(
         description="folder of the files of releases, shared by all processes of this service"

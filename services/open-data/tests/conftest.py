@@ -155,6 +155,7 @@ class Directory(
     def __init__(self) -> None:
         self.datasets: dict[str, catalogue_pb2.Dataset] = {}
         self.versions: dict[str, catalogue_pb2.Version] = {}
+        self.contracts: dict[str, catalogue_pb2.ContractVersion] = {}
         self.assessments: dict[str, quality_pb2.Assessment] = {}
         self.events: list[events_pb2.Event] = []
 
@@ -163,6 +164,9 @@ class Directory(
 
     async def GetVersion(self, request: Any, rpc: Any) -> Any:
         return await _found(self.versions, request.name, rpc)
+
+    async def GetContract(self, request: Any, rpc: Any) -> Any:
+        return await _found(self.contracts, request.name, rpc)
 
     async def GetDepartment(self, request: Any, rpc: Any) -> Any:
         return catalogue_pb2.Department(
@@ -192,6 +196,17 @@ def row(station: str, hour: int, pm2_5: float | None = 1.5, wd: str | None = "N"
     return {"station": station, "hour": hour, "pm2_5": pm2_5, "wd": wd, "calm": hour % 2 == 0}
 
 
+class Keeper(events_pb2_grpc.EventSinkServiceServicer):
+    """Ingestion, as far as it keeps versions."""
+
+    def __init__(self) -> None:
+        self.events: list[events_pb2.Event] = []
+
+    async def Deliver(self, request: events_pb2.DeliverRequest, rpc: Any) -> events_pb2.DeliverResponse:
+        self.events += request.events
+        return events_pb2.DeliverResponse()
+
+
 @dataclass
 class City:
     """The service as a test sees it, and the services around it."""
@@ -201,6 +216,7 @@ class City:
     directory: Directory
     stage: Stager
     department: str
+    keeper: Keeper
 
     def __post_init__(self) -> None:
         self.releases = ReleaseServicer(self.world)
@@ -226,6 +242,7 @@ class City:
             "opening": catalogue_pb2.Opening(allowed=True),
             "licence": "CC-BY-4.0",
             "update_cycle": catalogue_pb2.UPDATE_CYCLE_HOURLY,
+            "contract_version": 1,
         }
         made = catalogue_pb2.Dataset(**(given | fields))
         types = contract_pb2.FieldType.Value
@@ -241,7 +258,10 @@ class City:
         """One more version of a dataset; answers its number."""
         done = commit_batch(self.world.lake, name, AIR, uuid.uuid4().hex, [self.stage(rows)])
         version = catalogue_pb2.Version(
-            name=f"{name}/versions/{done.version}", version=done.version, rows=done.total_rows
+            name=f"{name}/versions/{done.version}",
+            version=done.version,
+            rows=done.total_rows,
+            contract_version=1,
         )
         self.directory.versions[version.name] = version
         self.directory.datasets[name].latest_version.CopyFrom(version)
@@ -317,13 +337,15 @@ async def city(
     opendata_url: str, opendata_catalog: str, tmp_path: Path, socket_folder: Path
 ) -> AsyncIterator[City]:
     security, directory = Security(), Directory()
-    servers = {"security": grpc.aio.server(), "catalogue": grpc.aio.server()}
+    servers = {name: grpc.aio.server() for name in ("security", "catalogue", "ingestion")}
     security_pb2_grpc.add_GrantServiceServicer_to_server(security, servers["security"])
     security_pb2_grpc.add_LedgerServiceServicer_to_server(security, servers["security"])
     events_pb2_grpc.add_EventSinkServiceServicer_to_server(security, servers["security"])
     catalogue_pb2_grpc.add_CatalogueServiceServicer_to_server(directory, servers["catalogue"])
     quality_pb2_grpc.add_QualityServiceServicer_to_server(directory, servers["catalogue"])
     events_pb2_grpc.add_EventSinkServiceServicer_to_server(directory, servers["catalogue"])
+    keeper = Keeper()
+    events_pb2_grpc.add_EventSinkServiceServicer_to_server(keeper, servers["ingestion"])
     addresses = {name: f"unix:{socket_folder}/{name}.sock" for name in servers}
     for name, server in servers.items():
         server.add_insecure_port(addresses[name])
@@ -345,7 +367,9 @@ async def city(
         store=ReleaseStore(str(tmp_path / "store")),
     )
     delivering = asyncio.create_task(outbox.run())
-    yield City(world, security, directory, Stager(tmp_path / "staging", AIR), f"d{uuid.uuid4().hex[:10]}")
+    yield City(
+        world, security, directory, Stager(tmp_path / "staging", AIR), f"d{uuid.uuid4().hex[:10]}", keeper
+    )
     set_caller(None)
     delivering.cancel()
     with suppress(asyncio.CancelledError):

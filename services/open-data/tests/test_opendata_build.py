@@ -23,6 +23,7 @@ ENVIRONMENT = {
     "TRUST_FILE": "/trust.json",
     "SECURITY_ADDRESS": "unix:/security.sock",
     "CATALOGUE_ADDRESS": "unix:/catalogue.sock",
+    "INGESTION_ADDRESS": "unix:/ingestion.sock",
     "QUALITY_ADDRESS": "unix:/quality.sock",
     "LAKE_WAREHOUSE": "/lake",
     "RELEASE_STORE": "/releases",

@@ -6,6 +6,7 @@ import asyncio
 from contextlib import suppress
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -227,3 +228,7 @@ async def test_the_job_runs_by_itself(city: City) -> None:
         with suppress(asyncio.CancelledError):
             await running
     assert [event.type.rsplit(".", 2)[1] for event in city.directory.events] == ["published"]
+    # The version was pinned before its rows were read.
+    kept = [event for event in city.keeper.events if approved.name in event.data]
+    assert [event.type.rsplit(".", 2)[1] for event in kept][:1] == ["approved"]
+    assert orjson.loads(kept[0].data) == {"dataset": name, "release": approved.name, "version": 1}

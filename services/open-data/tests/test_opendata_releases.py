@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from plaza.catalogue.v1 import catalogue_pb2
-from plaza.common.v1 import grades_pb2
+from plaza.common.v1 import contract_pb2, grades_pb2
 from plaza.opendata.v1 import opendata_pb2 as pb
 from plaza_kit.db import Scope
 from plaza_kit.db.outbox import NotDeliveredYet
@@ -26,7 +26,7 @@ from plaza_opendata.domain.releases import IllegalTransition, ReleaseName
 from plaza_opendata.storage import releases
 from plaza_opendata.usecases import building
 from plaza_opendata.usecases.building import NotInLedgerYet
-from plaza_opendata.usecases.ports import EtagMismatch, UnknownRelease, VersionReleased
+from plaza_opendata.usecases.ports import EtagMismatch, UnknownRelease, VersionGone, VersionReleased
 from plaza_testing.callers import person
 from plaza_testing.grants import Granter
 from sqlalchemy import text
@@ -258,6 +258,29 @@ async def test_a_release_that_fails_after_its_event_is_taken_back(city: City) ->
     assert city.published_events("withdrawn")[0]["latest_release"] == 0
     with pytest.raises(UnknownRelease):
         await city.read(approved.name, FILE)
+
+
+async def test_a_release_shows_the_contract_that_its_rows_were_loaded_under(city: City) -> None:
+    name = city.register()
+    city.load(name, ROWS)
+    dataset = city.directory.datasets[name]
+    before = catalogue_pb2.ContractVersion(contract=dataset.contract)
+    city.directory.contracts[f"{name}/contracts/1"] = before
+    dataset.contract.fields.add(name="wind", type=contract_pb2.FIELD_TYPE_NUMBER)
+    dataset.contract_version = 2
+    await city.publish(name)
+    assert (await city.show(name)).contract == before.contract
+
+
+async def test_an_expired_version_is_not_released(city: City) -> None:
+    name = city.register(opening=catalogue_pb2.Opening(allowed=True))
+    for _ in range(2):
+        city.load(name, ROWS)
+    gone = city.directory.versions[f"{name}/versions/1"]
+    gone.state, gone.expire_rule = catalogue_pb2.VERSION_STATE_EXPIRED, "kept are the newest 1"
+    with pytest.raises(VersionGone, match=r"version 1 .* expired: kept are the newest 1"):
+        await city.approve(name, 1)
+    assert (await city.approve(name, 2)).version == 2
 
 
 async def test_gates_are_told_all_at_once(city: City) -> None:

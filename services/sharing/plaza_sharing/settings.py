@@ -10,3 +10,4 @@ class SharingSettings(LakeServiceSettings):
     """What every service needs, the lake, and where datasets are looked up."""
 
     catalogue_address: str = Field(description="gRPC address of the catalogue")
+    ingestion_address: str = Field(description="gRPC address of ingestion, which keeps delivered versions")

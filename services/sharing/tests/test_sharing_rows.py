@@ -13,6 +13,8 @@ from contextlib import aclosing
 from datetime import timedelta
 from typing import Any, cast
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -169,13 +171,29 @@ async def test_all_forms_say_the_same(sharing: Sharing, measured: Rows) -> None:
     assert {a.trailer.content_sha256 for a in (page, as_csv, as_lines)} == {content.sha256}
     assert {a.trailer.rows for a in (page, as_csv, as_lines)} == {6}
     assert (as_csv.header.file_name, as_lines.header.file_name) == ("air-v1.csv", "air-v1.jsonl")
-    assert [e["rows"] for e in await sharing.events(MADE, "dataset", dataset)] == [6, 6, 6]
+    as_parquet = await sharing.read(dataset, format=pb.ROW_FORMAT_PARQUET, **asked)
+    as_arrow = await sharing.read(dataset, format=pb.ROW_FORMAT_ARROW, **asked)
+    typed = pq.read_table(io.BytesIO(as_parquet.body))
+    streamed = pa.ipc.open_stream(as_arrow.body).read_all()
+    # By their text: NaN is itself in both, and null in JSON.
+    assert repr(typed.to_pylist()) == repr(streamed.to_pylist())
+    assert {row["hour"]: repr(row["pm2_5"]) for row in typed.to_pylist()} == {
+        hour: repr(value) for hour, value in expected.items() if hour > 2
+    }
+    assert {a.trailer.content_sha256 for a in (as_parquet, as_arrow)} == {content.sha256}
+    assert as_parquet.trailer.body_sha256 == hashlib.sha256(as_parquet.body).hexdigest()
+    assert (as_parquet.header.content_type, as_parquet.header.file_name) == (
+        "application/vnd.apache.parquet",
+        "air-v1.parquet",
+    )
+    assert as_arrow.header.content_type == "application/vnd.apache.arrow.stream"
+    assert [e["rows"] for e in await sharing.events(MADE, "dataset", dataset)] == [6] * 5
 
 
 async def test_an_empty_answer_is_an_answer(sharing: Sharing, measured: Rows) -> None:
     dataset = sharing.load(measured)
     sharing.be("reader", "transport")
-    for form in (pb.ROW_FORMAT_JSON, pb.ROW_FORMAT_CSV, pb.ROW_FORMAT_JSONL):
+    for form in pb.RowFormat.values():
         answer = await sharing.read(dataset, filter="hour > 99", format=form)
         assert answer.trailer.rows == 0
         assert answer.trailer.content_sha256 == whole(sharing, dataset, None, "hour > 99").sha256

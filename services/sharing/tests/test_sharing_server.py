@@ -57,6 +57,7 @@ async def test_every_method_is_served(tmp_path: Path) -> None:
         trust_file=tmp_path / "trust.json",
         security_address="unix:/nowhere",
         catalogue_address="unix:/nowhere",
+        ingestion_address="unix:/nowhere",
         lake_warehouse=str(tmp_path),
     )
     runtime = SimpleNamespace(database=None, policy=None, outbox=None, grants=None, peers=None)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
-from zoneinfo import ZoneInfo
+from collections.abc import Iterator
 
 from plaza.common.v1 import contract_pb2 as pb
 from plaza_kit.errors import FieldViolation, InvalidArgument
 
+from plaza_catalogue.domain.contract_steps import built_fields, repeated, step_violations
+
 RESERVED_NAMES = frozenset({"filename", "file_row_number", "file_index"})
 """Columns that readers of the lake add by themselves."""
 _NUMERIC = (pb.FIELD_TYPE_INTEGER, pb.FIELD_TYPE_NUMBER)
-_PARTS = ("year", "month", "day", "hour", "minute", "second")
-_NEEDED_PARTS = frozenset({"year", "month", "day"})
-_PART_TYPES = (pb.FIELD_TYPE_INTEGER, pb.FIELD_TYPE_STRING)
 
 
 class BadContract(InvalidArgument):
@@ -41,8 +39,8 @@ def violations(contract: pb.Contract, prefix: str) -> Iterator[FieldViolation]:
     yield from _fields(contract, prefix)
     for index, name in enumerate(contract.key):
         yield from _known(types, name, f"{prefix}.key[{index}]")
-    yield from _duplicates(contract.key, f"{prefix}.key[{{}}]")
-    yield from _steps(contract, types, prefix)
+    yield from repeated(contract.key, f"{prefix}.key[{{}}]")
+    yield from step_violations(contract, prefix)
     yield from _rules(contract, types, prefix)
 
 
@@ -52,43 +50,16 @@ def _fields(contract: pb.Contract, prefix: str) -> Iterator[FieldViolation]:
             yield FieldViolation(
                 f"{prefix}.fields[{index}].name", f"{field.name!r} is reserved: readers of files add it"
             )
-    yield from _duplicates((f.name for f in contract.fields), f"{prefix}.fields[{{}}].name")
-    built = {step.build_timestamp.target for step in contract.steps}
+    yield from repeated((f.name for f in contract.fields), f"{prefix}.fields[{{}}].name")
+    built = built_fields(contract)
     headings = ("" if f.name in built else f.source_name or f.name for f in contract.fields)
-    yield from _duplicates(headings, f"{prefix}.fields[{{}}].source_name")
-
-
-def _steps(
-    contract: pb.Contract, types: dict[str, pb.FieldType.ValueType], prefix: str
-) -> Iterator[FieldViolation]:
-    by_name = {field.name: field for field in contract.fields}
-    for index, step in enumerate(contract.steps):
-        place = f"{prefix}.steps[{index}]"
-        if step.WhichOneof("kind") is None:
-            yield FieldViolation(place, "the step does not say what it does")
-            continue
-        build = step.build_timestamp
-        place = f"{place}.build_timestamp"
-        yield from _typed(types, build.target, (pb.FIELD_TYPE_TIMESTAMP,), "a timestamp", f"{place}.target")
-        if build.target in by_name and by_name[build.target].source_name:
-            yield FieldViolation(
-                f"{place}.target",
-                f"{build.target!r} is built by this step and cannot have a source heading as well",
-            )
-        for part in _PARTS:
-            name = str(getattr(build, part))
-            if name or part in _NEEDED_PARTS:
-                yield from _typed(types, name, _PART_TYPES, "an integer or a string", f"{place}.{part}")
-        if not _is_zone(build.zone):
-            yield FieldViolation(f"{place}.zone", f"{build.zone!r} is not an IANA time zone")
-    targets = (step.build_timestamp.target for step in contract.steps)
-    yield from _duplicates(targets, f"{prefix}.steps[{{}}].build_timestamp.target")
+    yield from repeated(headings, f"{prefix}.fields[{{}}].source_name")
 
 
 def _rules(
     contract: pb.Contract, types: dict[str, pb.FieldType.ValueType], prefix: str
 ) -> Iterator[FieldViolation]:
-    yield from _duplicates((rule.id for rule in contract.rules), f"{prefix}.rules[{{}}].id")
+    yield from repeated((rule.id for rule in contract.rules), f"{prefix}.rules[{{}}].id")
     for index, rule in enumerate(contract.rules):
         place = f"{prefix}.rules[{index}]"
         match rule.WhichOneof("check"):
@@ -134,19 +105,3 @@ def _typed(
     yield from _known(types, name, place)
     if name in types and types[name] not in allowed:
         yield FieldViolation(place, f"{name!r} must be {words}")
-
-
-def _duplicates(names: Iterable[str], place: str) -> Iterator[FieldViolation]:
-    seen: set[str] = set()
-    for index, name in enumerate(names):
-        if name and name in seen:
-            yield FieldViolation(place.format(index), f"{name!r} occurs twice")
-        seen.add(name)
-
-
-def _is_zone(name: str) -> bool:
-    try:
-        ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        return False
-    return bool(name)

@@ -1,9 +1,9 @@
-"""A directory item: what it takes to register one, which fields may change, what changed, what it is found by."""
+"""A directory item: what it takes to register one, which fields may change, what changed."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import orjson
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -11,9 +11,10 @@ from google.protobuf.json_format import MessageToDict
 from plaza.catalogue.v1 import catalogue_pb2 as pb
 from plaza.common.v1 import contract_pb2, grades_pb2
 from plaza_kit.errors import FieldViolation, InvalidArgument
-from plaza_kit.search_words import SearchEntry, entry
 
+from plaza_catalogue.domain import updates
 from plaza_catalogue.domain.contract_checks import check_contract
+from plaza_catalogue.domain.updates import NotUpdatable, is_set, paths_of
 
 UPDATABLE = (
     "display_name",
@@ -28,6 +29,7 @@ UPDATABLE = (
     "related_codes",
     "licence",
     "keywords",
+    "source_system",
 )
 """Directory fields that an update may change."""
 CONFIRMED = ("contract", "city_level", "sharing")
@@ -38,10 +40,6 @@ _IGNORED = frozenset(pb.Dataset.DESCRIPTOR.fields_by_name) - {*UPDATABLE, *CONFI
 
 class IncompleteDataset(InvalidArgument):
     """Something that must be confirmed with a registration is not there."""
-
-
-class NotUpdatable(InvalidArgument):
-    """The update names a field that it cannot change."""
 
 
 def check_new(dataset: pb.Dataset) -> None:
@@ -81,22 +79,9 @@ def update_paths(mask: FieldMask, given: pb.Dataset, current: pb.Dataset) -> tup
     unchanged, as they do after a read. Output-only fields are ignored (AIP-203).
     """
     if not mask.paths:
-        differing = [n for n in CONFIRMED if _is_set(given, n) and getattr(given, n) != getattr(current, n)]
-        _refuse(differing)
-        return tuple(name for name in UPDATABLE if _is_set(given, name))
-    if list(mask.paths) == ["*"]:
-        return UPDATABLE
+        _refuse([n for n in CONFIRMED if is_set(given, n) and getattr(given, n) != getattr(current, n)])
     _refuse([path for path in mask.paths if path.split(".")[0] in CONFIRMED])
-    unknown = [p for p in mask.paths if p not in (*UPDATABLE, *_OPENING) and p not in _IGNORED]
-    if unknown:
-        raise NotUpdatable(
-            f"update_mask: {unknown[0]!r} is not a directory field",
-            remedy=f"name some of {', '.join(UPDATABLE)}",
-            violations=tuple(
-                FieldViolation("update_mask", f"{p!r} is not a directory field") for p in unknown
-            ),
-        )
-    return tuple(path for path in mask.paths if path not in _IGNORED)
+    return paths_of(mask, given, UPDATABLE, parts=_OPENING, ignored=_IGNORED)
 
 
 def _refuse(paths: Sequence[str]) -> None:
@@ -108,31 +93,14 @@ def _refuse(paths: Sequence[str]) -> None:
         )
 
 
-def _is_set(dataset: pb.Dataset, name: str) -> bool:
-    return any(field.name == name for field, _ in dataset.ListFields())
-
-
-def merged(current: pb.Dataset, given: pb.Dataset, paths: Sequence[str]) -> pb.Dataset:
-    """The current dataset with the values of some paths taken from another."""
-    result = pb.Dataset()
-    result.CopyFrom(current)
-    FieldMask(paths=paths).MergeMessage(
-        given, result, replace_message_field=True, replace_repeated_field=True
-    )
-    return result
-
-
 def changed_fields(before: pb.Dataset, after: pb.Dataset) -> list[str]:
     """Names of the directory fields that differ, in the order of the directory."""
-    return [name for name in UPDATABLE if getattr(before, name) != getattr(after, name)]
+    return updates.changed_fields(UPDATABLE, before, after)
 
 
 def directory_part(dataset: pb.Dataset) -> pb.Dataset:
     """Only what a metadata version holds: directory fields, grade and sharing; neither contract nor output."""
-    part = pb.Dataset()
-    keep = [*UPDATABLE, "city_level", "sharing"]
-    FieldMask(paths=keep).MergeMessage(dataset, part)
-    return part
+    return updates.part(dataset, [*UPDATABLE, "city_level", "sharing"])
 
 
 def made_code(provider_code: str, sequence: int) -> str:
@@ -147,15 +115,3 @@ def contract_sha256(contract: contract_pb2.Contract) -> str:
     """Hex SHA-256 of the contract's JSON with sorted keys and proto field names."""
     data = MessageToDict(contract, preserving_proto_field_name=True)
     return hashlib.sha256(orjson.dumps(data, option=orjson.OPT_SORT_KEYS)).hexdigest()
-
-
-def search_entry(dataset: pb.Dataset) -> SearchEntry:
-    """Titles, description, category, code, provider, keywords, and the names and titles of the fields."""
-    return entry(dataset.display_name, dataset.display_name_en, _texts(dataset))
-
-
-def _texts(dataset: pb.Dataset) -> Iterable[str]:
-    yield from (dataset.description, dataset.description_en, dataset.category, dataset.code, dataset.format)
-    yield from (dataset.provider, dataset.provider_code, *dataset.keywords)
-    for field in dataset.contract.fields:
-        yield from (field.name, field.title, field.description)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
 from plaza.catalogue.v1 import catalogue_pb2 as pb
-from plaza.common.v1 import contract_pb2
 
 from plaza_catalogue.domain.datasets import directory_part
 
@@ -17,8 +17,15 @@ _NAMED = {"fields": "name", "rules": "id"}
 
 def differences(before: pb.Dataset, after: pb.Dataset) -> list[pb.MetadataDifference]:
     """Directory fields in the order of the message, then the contract: `contract.fields.pm2_5.unit`."""
-    olds = _flat_dataset(before)
-    news = _flat_dataset(after)
+    return _between(_flat_dataset(before), _flat_dataset(after))
+
+
+def message_differences(before: Message, after: Message) -> list[pb.MetadataDifference]:
+    """Of two messages of one type, in the order of the message."""
+    return _between(dict(_flat("", _dict(before))), dict(_flat("", _dict(after))))
+
+
+def _between(olds: dict[str, str], news: dict[str, str]) -> list[pb.MetadataDifference]:
     return [
         pb.MetadataDifference(field=place, old_value=olds.get(place, ""), new_value=news.get(place, ""))
         for place in sorted({*olds, *news}, key=_position(olds, news))
@@ -39,7 +46,7 @@ def _flat_dataset(dataset: pb.Dataset) -> dict[str, str]:
     return dict(_flat("", _dict(directory_part(dataset)))) | dict(_flat("contract", _dict(dataset.contract)))
 
 
-def _dict(message: pb.Dataset | contract_pb2.Contract) -> dict[str, Any]:
+def _dict(message: Message) -> dict[str, Any]:
     return MessageToDict(message, preserving_proto_field_name=True)
 
 

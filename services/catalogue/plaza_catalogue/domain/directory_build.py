@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from plaza.catalogue.v1 import catalogue_pb2 as pb
+from plaza.catalogue.v1.source_systems_pb2 import SOURCE_SYSTEM_STATE_ACTIVE, SourceSystem
 from plaza.common.v1 import contract_pb2, grades_pb2
 
 from plaza_catalogue.domain.contract_checks import RESERVED_NAMES
@@ -31,6 +32,7 @@ _TEXTS = (
     Column.LICENCE,
 )
 _LISTS = (Column.RELATED, Column.KEYWORDS)
+_OTHERS = (Column.OPENING, Column.OPENING_CONDITION, Column.CYCLE, Column.SOURCE_SYSTEM)
 _CONFIRMED = (Column.GRADE, Column.SHARING_CLASS, Column.SHARING_CONDITION, Column.SHARING_METHOD)
 _LENGTH = re.compile(r"[(（].*[)）]|\d+$")
 _FIELD_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}", re.ASCII)
@@ -39,9 +41,11 @@ _FIELD_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}", re.ASCII)
 class Builder:
     """Reads one entry; `problems` and `notices` fill on the way."""
 
-    def __init__(self, entry: Entry, owner: pb.Department) -> None:
+    def __init__(self, entry: Entry, owner: pb.Department, systems: Sequence[SourceSystem] = ()) -> None:
+        """`systems`: the department's source systems, which the file may name."""
         self._entry = entry
         self._owner = owner
+        self._systems = systems
         self.problems: list[Remark] = []
         self.notices: list[Remark] = []
 
@@ -82,7 +86,7 @@ class Builder:
         return dataset
 
     def _directory(self, dataset: pb.Dataset, shown: dict[Column, str]) -> None:
-        for column in (*_TEXTS, *_LISTS, Column.OPENING, Column.OPENING_CONDITION, Column.CYCLE):
+        for column in (*_TEXTS, *_LISTS, *_OTHERS):
             cell = self._entry.cell(column)
             # What stands there as it is shown changes nothing, blanks at its ends included.
             if not self._entry.has(column) or (column in shown and cell == shown[column].strip()):
@@ -94,6 +98,9 @@ class Builder:
                 dataset.opening.allowed = bool(self._word(column, cell))
             elif column is Column.OPENING_CONDITION:
                 dataset.opening.condition = cell
+            elif column is Column.SOURCE_SYSTEM:
+                named = self._system(cell, dataset.source_system)
+                dataset.source_system, dataset.source_system_title = named.name, named.display_name
             elif column is Column.CYCLE:
                 dataset.update_cycle = self._word(column, cell)  # type: ignore[assignment]  # a value of the enum
             else:
@@ -237,6 +244,28 @@ class Builder:
         if code and code != self._owner.provider_code.strip():
             text = f"is not {self._owner.provider_code!r}, the department's code"
             self._problem(Column.PROVIDER_CODE, text, "write that code or leave the cell blank")
+
+    def _system(self, cell: str, current: str) -> SourceSystem:
+        """A source system in use, or the dataset's current one, by its id or its name; one without a name for an
+        empty cell."""
+        if not cell:
+            return SourceSystem()
+        active = [
+            each for each in self._systems if each.state == SOURCE_SYSTEM_STATE_ACTIVE or each.name == current
+        ]
+        for wanted in (
+            [each for each in active if each.name.rpartition("/")[2] == cell],
+            [each for each in active if cell in (each.display_name.strip(), each.display_name_en.strip())],
+        ):
+            if len(wanted) == 1:
+                return wanted[0]
+        known = "、".join(each.name.rpartition("/")[2] for each in active[:20])
+        text = f"{cell[:40]!r} is no source system in use of this department"
+        remedy = (
+            f"write one of {known}" if known else "register the source system first, or leave the cell blank"
+        )
+        self._problem(Column.SOURCE_SYSTEM, text, remedy)
+        return SourceSystem()
 
     def _date(self) -> str | None:
         cell = self._entry.cell(Column.PUBLISHED)

@@ -40,6 +40,7 @@ def dataset_cells(dataset: pb.Dataset) -> dict[Column, str]:
         Column.GRADE: word_of(Column.GRADE, dataset.city_level),
         Column.LICENCE: dataset.licence,
         Column.KEYWORDS: cell_of(list(dataset.keywords)),
+        Column.SOURCE_SYSTEM: dataset.source_system.rpartition("/")[2],
     }
 
 

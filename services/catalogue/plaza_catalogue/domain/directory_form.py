@@ -40,6 +40,7 @@ class Column(StrEnum):
     GRADE = "city_level"
     LICENCE = "licence"
     KEYWORDS = "keywords"
+    SOURCE_SYSTEM = "source_system"
     ITEM_TITLE = "item.title"
     ITEM_NAME = "item.name"
     ITEM_SOURCE = "item.source_name"
@@ -86,6 +87,7 @@ HEADINGS: Mapping[Column, tuple[str, ...]] = {
     Column.GRADE: ("数据级别", "数据分级", "分级", "城市级别", "grade", "city level"),
     Column.LICENCE: ("许可协议", "许可", "licence", "license"),
     Column.KEYWORDS: ("关键词", "关键字", "keywords"),
+    Column.SOURCE_SYSTEM: ("源系统", "所属系统", "来源系统", "source system"),
     Column.ITEM_TITLE: ("信息项名称", "信息项", "数据项名称", "information item", "item", "item title"),
     Column.ITEM_NAME: ("字段名", "信息项英文名", "字段英文名", "英文字段名", "field", "field name"),
     Column.ITEM_SOURCE: ("来源列名", "源字段名", "source heading", "source name"),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from plaza.catalogue.v1 import catalogue_pb2 as pb
+from plaza.catalogue.v1.source_systems_pb2 import SourceSystem
 from plaza_kit.errors import FieldViolation, InvalidArgument
 
 from plaza_catalogue.domain import datasets as rules
@@ -52,6 +53,8 @@ class Directory:
     datasets: Sequence[pb.Dataset]
     elsewhere: Mapping[str, str]
     """Codes of other departments' datasets, and whose they are."""
+    systems: Sequence[SourceSystem] = ()
+    """The department's source systems."""
 
 
 def codes_of(reading: Reading) -> list[str]:
@@ -88,7 +91,7 @@ def _one(
     matches: _Matches,
     check: Check,
 ) -> None:
-    builder = Builder(entry, directory.owner)
+    builder = Builder(entry, directory.owner, directory.systems)
     if current is None:
         dataset, changed = builder.new(), []
         dataset_id = matches.new_id(entry)

@@ -1,6 +1,6 @@
 """Contracts as Open Data Contract Standard 3.1 documents (Bitol ODCS v3.1.0), out.
 
-What the standard has no word for travels in `customProperties`, its own place for that: `unit`,
+What the standard has no word for travels in `customProperties`, its own place for that: `unit`, `codeList`,
 `missingValues`, `steps`, `ruleOrder`, `weight`, and of the file `delimiter`, `fileType`, `encoding`, `sheet`,
 `recordPath`.
 """
@@ -110,7 +110,7 @@ def _property(contract: pb.Contract, item: pb.Field) -> dict[str, Any]:
         data |= {"primaryKey": True, "primaryKeyPosition": list(contract.key).index(item.name) + 1}
     if quality := [_rule(rule) for rule in contract.rules if rule_field(rule) == item.name]:
         data["quality"] = quality
-    return data | _custom(unit=item.unit, missingValues=list(item.missing_values))
+    return data | _custom(unit=item.unit, codeList=item.code_list, missingValues=list(item.missing_values))
 
 
 def _rule(rule: pb.QualityRule) -> dict[str, Any]:

@@ -144,6 +144,7 @@ def _field(item: _Node) -> pb.Field:
         title=item.text("businessName"),
         description=item.text("description"),
         unit=custom.text("unit"),
+        code_list=custom.text("codeList"),
         missing_values=custom.texts("missingValues"),
     )
 

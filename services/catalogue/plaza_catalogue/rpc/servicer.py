@@ -10,6 +10,7 @@ from plaza.catalogue.v1 import catalogue_pb2 as pb
 from plaza.catalogue.v1 import catalogue_pb2_grpc
 from plaza_kit.rpc.server import ServicerContext
 
+from plaza_catalogue.usecases.adoption import Adoption
 from plaza_catalogue.usecases.departments import Departments
 from plaza_catalogue.usecases.directory import Directory
 from plaza_catalogue.usecases.directory_files import DirectoryFiles
@@ -17,6 +18,7 @@ from plaza_catalogue.usecases.documents import Documents
 from plaza_catalogue.usecases.history import History
 from plaza_catalogue.usecases.ports import World
 from plaza_catalogue.usecases.registration import Registration
+from plaza_catalogue.usecases.search import Search
 
 YAML = "application/yaml"
 """RFC 9512."""
@@ -32,6 +34,8 @@ class CatalogueServicer(catalogue_pb2_grpc.CatalogueServiceServicer):
         self._documents = Documents(world, self._directory)
         self._files = DirectoryFiles(world)
         self._history = History(world, self._registration)
+        self.search = Search(world)
+        self._adoption = Adoption(world)
 
     async def GetDepartment(self, request: pb.GetDepartmentRequest, rpc: ServicerContext) -> pb.Department:
         return await self._departments.get(request)
@@ -63,7 +67,12 @@ class CatalogueServicer(catalogue_pb2_grpc.CatalogueServiceServicer):
     async def SearchDatasets(
         self, request: pb.SearchDatasetsRequest, rpc: ServicerContext
     ) -> pb.SearchDatasetsResponse:
-        return await self._directory.search(request)
+        return await self.search.search(request)
+
+    async def SuggestDatasets(
+        self, request: pb.SuggestDatasetsRequest, rpc: ServicerContext
+    ) -> pb.SuggestDatasetsResponse:
+        return await self.search.suggest(request)
 
     async def ListMetadataVersions(
         self, request: pb.ListMetadataVersionsRequest, rpc: ServicerContext
@@ -127,6 +136,11 @@ class CatalogueServicer(catalogue_pb2_grpc.CatalogueServiceServicer):
         self, request: pb.ListContractsRequest, rpc: ServicerContext
     ) -> pb.ListContractsResponse:
         return await self._history.contracts(request)
+
+    async def AdoptContract(
+        self, request: pb.AdoptContractRequest, rpc: ServicerContext
+    ) -> pb.AdoptContractResponse:
+        return await self._adoption.adopt(request)
 
 
 def _yaml(document: str) -> httpbody_pb2.HttpBody:

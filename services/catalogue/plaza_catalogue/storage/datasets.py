@@ -7,11 +7,8 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-import orjson
-from google.protobuf.json_format import MessageToDict
-from google.protobuf.message import Message
 from plaza.catalogue.v1 import catalogue_pb2 as pb
-from plaza_kit.db import Reader
+from plaza_kit.db import Reader, within
 from plaza_kit.grade_words import city_level_word, sharing_class_word
 from plaza_kit.names import DatasetName
 from sqlalchemy import text
@@ -22,13 +19,17 @@ from plaza_catalogue.domain.datasets import (
     directory_part,
 )
 from plaza_catalogue.storage import rows
+from plaza_catalogue.storage.rows import json_of
 
 SELECT = (
-    "SELECT d.*, p.display_name AS provider, p.provider_code, c.contract, v.latest"
+    "SELECT d.*, p.display_name AS provider, p.provider_code, c.contract, v.latest,"
+    " o.metadata->>'display_name' AS source_system_title"
     " FROM datasets d"
     " JOIN departments p ON p.department = d.department"
     " JOIN contracts c ON c.department = d.department AND c.dataset = d.dataset"
     " AND c.version = d.contract_version"
+    " LEFT JOIN source_systems o ON o.department = d.department"
+    " AND o.source_system = split_part(d.metadata->>'source_system', '/', 4)"
     " LEFT JOIN LATERAL (SELECT to_jsonb(n) AS latest FROM versions n"
     " WHERE n.department = d.department AND n.dataset = d.dataset AND n.commit_time IS NOT NULL"
     " ORDER BY n.version DESC LIMIT 1) v ON true"
@@ -41,7 +42,7 @@ _INSERT = (
 )
 _INSERT_CONTRACT = text(
     "INSERT INTO contracts (department, dataset, version, contract, sha256, principal, create_time)"
-    " VALUES (:department, :dataset, 1, CAST(:contract AS jsonb), :sha256, :principal, :now)"
+    " VALUES (:department, :dataset, :contract_version, CAST(:contract AS jsonb), :sha256, :principal, :now)"
 )
 _INSERT_METADATA = text(
     "INSERT INTO metadata_versions (department, dataset, version, metadata, contract_version, principal, author,"
@@ -49,6 +50,7 @@ _INSERT_METADATA = text(
     " :contract_version, :principal, :author, :now, :changed_fields)"
 )
 _ONE = " WHERE d.department = :department AND d.dataset = :dataset"
+_LOCK = "SELECT 1 FROM datasets WHERE department = :department"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +77,6 @@ class New:
 
 def _key(name: DatasetName) -> dict[str, Any]:
     return {"department": name.department, "dataset": name.dataset}
-
-
-def _json(message: Message) -> str:
-    return orjson.dumps(MessageToDict(message, preserving_proto_field_name=True)).decode()
 
 
 async def next_code(connection: AsyncConnection) -> int:
@@ -141,6 +139,20 @@ async def update_many(
     await connection.execute(_INSERT_METADATA, [_metadata_row(*each) for each in changed])
 
 
+async def adopt(connection: AsyncConnection, name: DatasetName, dataset: pb.Dataset, change: Change) -> None:
+    """Puts `dataset.contract` in force under the number `dataset.contract_version`, with the next metadata version
+    of a dataset that `find_to_change` found in this transaction."""
+    await connection.execute(_INSERT_CONTRACT, _contract_row(name, dataset, change))
+    await connection.execute(
+        text(
+            "UPDATE datasets SET contract_version = :contract_version"
+            " WHERE department = :department AND dataset = :dataset"
+        ),
+        _key(name) | {"contract_version": dataset.contract_version},
+    )
+    await update(connection, name, dataset, change)
+
+
 def _dataset_row(name: DatasetName, dataset: pb.Dataset, change: Change, published: date) -> dict[str, Any]:
     return _metadata_row(name, dataset, change) | {
         "code": dataset.code,
@@ -153,7 +165,8 @@ def _dataset_row(name: DatasetName, dataset: pb.Dataset, change: Change, publish
 
 def _contract_row(name: DatasetName, dataset: pb.Dataset, change: Change) -> dict[str, Any]:
     return _key(name) | {
-        "contract": _json(dataset.contract),
+        "contract": json_of(dataset.contract),
+        "contract_version": dataset.contract_version or 1,
         "sha256": contract_sha256(dataset.contract),
         "principal": change.principal,
         "now": change.now,
@@ -163,7 +176,7 @@ def _contract_row(name: DatasetName, dataset: pb.Dataset, change: Change) -> dic
 def _metadata_row(name: DatasetName, dataset: pb.Dataset, change: Change) -> dict[str, Any]:
     return _key(name) | {
         "version": change.version,
-        "metadata": _json(directory_part(dataset)),
+        "metadata": json_of(directory_part(dataset)),
         "contract_version": dataset.contract_version or 1,
         "principal": change.principal,
         "author": change.author,
@@ -179,9 +192,10 @@ async def find(reader: Reader, name: DatasetName) -> pb.Dataset | None:
 
 async def find_to_change(connection: AsyncConnection, name: DatasetName) -> pb.Dataset | None:
     """One dataset, held until the transaction ends; finds only what the scope may write."""
-    found = await connection.execute(text(SELECT + _ONE + " FOR UPDATE OF d"), _key(name))
-    row = found.first()
-    return rows.dataset_of(row._mapping) if row is not None else None
+    # Read after the lock: a row that waited for one is joined with what it was before (PostgreSQL manual, "Read
+    # Committed Isolation Level"), so that a dataset with a new contract would not be found at all.
+    held = await connection.execute(text(_LOCK + " AND dataset = :dataset FOR UPDATE"), _key(name))
+    return await find(within(connection), name) if held.first() is not None else None
 
 
 async def code_taken(connection: AsyncConnection, name: DatasetName, code: str) -> bool:
@@ -223,6 +237,15 @@ async def metadata_versions(
     return [rows.metadata_version_of(row) for row in found]
 
 
+async def naming_system(reader: Reader, department: str, source_system: str) -> list[pb.Dataset]:
+    """A department's datasets that name a source system, given by its full name."""
+    found = await reader.rows(
+        SELECT + " WHERE d.department = :department AND d.metadata->>'source_system' = :source_system",
+        {"department": department, "source_system": source_system},
+    )
+    return [rows.dataset_of(row) for row in found]
+
+
 async def owners_of(reader: Reader, codes: Sequence[str], department: str) -> dict[str, str]:
     """Those of some directory codes that other departments' datasets have, and the departments."""
     found = await reader.rows(
@@ -235,10 +258,9 @@ async def owners_of(reader: Reader, codes: Sequence[str], department: str) -> di
 
 async def of_department(reader: Reader, department: str, *, lock: bool = False) -> list[pb.Dataset]:
     """All datasets of a department by id; `lock`, in a transaction: nobody changes them until it ends."""
+    if lock:
+        await reader.rows(_LOCK + " ORDER BY dataset FOR UPDATE", {"department": department})
     found = await reader.rows(
-        SELECT
-        + " WHERE d.department = :department ORDER BY d.dataset"
-        + (" FOR UPDATE OF d" if lock else ""),
-        {"department": department},
+        SELECT + " WHERE d.department = :department ORDER BY d.dataset", {"department": department}
     )
     return [rows.dataset_of(row) for row in found]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from google.protobuf.json_format import ParseDict
 from plaza.catalogue.v1 import catalogue_pb2 as pb
+from plaza.common.v1 import contract_pb2
 from plaza_kit.db import Reader
 from plaza_kit.names import DatasetName
 
@@ -53,6 +54,23 @@ async def contract(reader: Reader, name: DatasetName, version: int) -> pb.Contra
     made = _contract_of(found[0])
     ParseDict(found[0]["contract"], made.contract, ignore_unknown_fields=True)
     return made
+
+
+async def contract_of_data(reader: Reader, name: DatasetName) -> tuple[int, contract_pb2.Contract] | None:
+    """The newest committed version of the data, and the contract under which it was loaded: what the table looks
+    like. None before the first load."""
+    found = await reader.rows(
+        "SELECT v.version, c.contract FROM versions v"
+        " JOIN contracts c ON c.department = v.department AND c.dataset = v.dataset"
+        " AND c.version = v.contract_version"
+        " WHERE v.department = :department AND v.dataset = :dataset AND v.commit_time IS NOT NULL"
+        " ORDER BY v.version DESC LIMIT 1",
+        {"department": name.department, "dataset": name.dataset},
+    )
+    if not found:
+        return None
+    [row] = found
+    return row["version"], ParseDict(row["contract"], contract_pb2.Contract(), ignore_unknown_fields=True)
 
 
 async def contracts(reader: Reader, name: DatasetName, before: int, limit: int) -> list[pb.ContractVersion]:

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from google.protobuf.json_format import ParseDict
+import orjson
+from google.protobuf.json_format import MessageToDict, ParseDict
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from plaza.catalogue.v1 import catalogue_pb2 as pb
 from plaza.common.v1 import grades_pb2
@@ -38,6 +40,7 @@ def dataset_of(row: Row) -> pb.Dataset:
     dataset.name = str(name)
     dataset.provider = row["provider"]
     dataset.provider_code = row["provider_code"]
+    dataset.source_system_title = row["source_system_title"] or ""
     ParseDict(row["contract"], dataset.contract, ignore_unknown_fields=True)
     dataset.state = pb.DATASET_STATE_REGISTERED
     dataset.publication_date = row["publication_date"].isoformat()
@@ -55,7 +58,11 @@ def dataset_of(row: Row) -> pb.Dataset:
 def _latest(row: Row) -> dict[str, Any]:
     """PostgreSQL's `to_jsonb` of a versions row, with its time as a time again."""
     latest = dict(row["latest"])
-    return latest | {"commit_time": datetime.fromisoformat(latest["commit_time"])}
+    times = {
+        name: datetime.fromisoformat(latest[name]) if latest[name] else None
+        for name in ("commit_time", "expire_time")
+    }
+    return latest | times
 
 
 def version_of(row: Row) -> pb.Version:
@@ -72,6 +79,11 @@ def version_of(row: Row) -> pb.Version:
     )
     if row["score"] is not None:
         version.score = float(row["score"])
+    version.state = pb.VERSION_STATE_COMMITTED
+    if row["expire_time"] is not None:
+        version.state = pb.VERSION_STATE_EXPIRED
+        version.expire_time.CopyFrom(moment(row["expire_time"]))
+        version.expire_rule = row["expire_rule"]
     return version
 
 
@@ -84,6 +96,11 @@ def metadata_version_of(row: Row) -> pb.MetadataVersion:
         name=f"{name_of(row)}/metadataVersions/{row['version']}",
         contract_version=row["contract_version"],
     )
+
+
+def json_of(message: Message) -> str:
+    """A message as it is kept in a column."""
+    return orjson.dumps(MessageToDict(message, preserving_proto_field_name=True)).decode()
 
 
 def moment(value: datetime) -> Timestamp:

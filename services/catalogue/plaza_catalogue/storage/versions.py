@@ -56,6 +56,27 @@ async def commit(connection: AsyncConnection, name: DatasetName, commit: Commit)
     )
 
 
+async def expire(
+    connection: AsyncConnection, name: DatasetName, numbers: list[int], rule: str, time: datetime
+) -> None:
+    """Notes that versions are kept no more, also before their commit is known; the first time stays."""
+    await connection.execute(
+        text(
+            "INSERT INTO versions (department, dataset, version, expire_time, expire_rule)"
+            " SELECT :department, :dataset, unnest(CAST(:numbers AS int[])), :time, :rule"
+            " ON CONFLICT (department, dataset, version) DO UPDATE SET expire_time = excluded.expire_time,"
+            " expire_rule = excluded.expire_rule WHERE versions.expire_time IS NULL"
+        ),
+        {
+            "department": name.department,
+            "dataset": name.dataset,
+            "numbers": sorted(numbers),
+            "time": time,
+            "rule": rule,
+        },
+    )
+
+
 async def assess(
     connection: AsyncConnection, name: DatasetName, version: int, score: Decimal | None, light: str
 ) -> None:

@@ -1,9 +1,6 @@
-"""Reading the directory: datasets, search, versions of metadata and data."""
+"""Reading the directory: datasets, versions of metadata and data."""
 
 from __future__ import annotations
-
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 from plaza.catalogue.v1 import catalogue_pb2 as pb
 from plaza_kit.db import Reader, Scope
@@ -16,13 +13,9 @@ from plaza_kit.names import (
 )
 from plaza_kit.paging import Page
 from plaza_kit.policy import Resource
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from plaza_catalogue.storage import datasets, departments, search, versions
-from plaza_catalogue.usecases.ports import World, unknown_dataset, unknown_department
-
-_NEWEST = (2**31 - 1,)
-"""Behind every number, so that the first page starts with the newest."""
+from plaza_catalogue.storage import datasets, departments, versions
+from plaza_catalogue.usecases.ports import NEWEST, World, unknown_dataset, unknown_department
 
 
 class UnknownVersion(NotFound):
@@ -62,24 +55,12 @@ class Directory:
             token = page.token((last.department, last.dataset))
         return pb.ListDatasetsResponse(datasets=items, next_page_token=token)
 
-    async def search(self, request: pb.SearchDatasetsRequest) -> pb.SearchDatasetsResponse:
-        """Raises BadPageToken."""
-        page = Page.of("search", (request.query,), request.page_size, request.page_token, (0,), default=20)
-        offset = int(page.start[0])
-        # PostgreSQL's texts hold no NUL, so none is there to be found.
-        async with self._reading() as connection:
-            query = request.query.replace("\x00", " ")
-            found, total = await search.find(connection, query, offset, page.size)
-        end = offset + len(found)
-        token = page.token((end,)) if found and end < total else ""
-        return pb.SearchDatasetsResponse(datasets=found, next_page_token=token, total_size=total)
-
     async def metadata_versions(
         self, request: pb.ListMetadataVersionsRequest
     ) -> pb.ListMetadataVersionsResponse:
         """Raises UnknownDataset, BadPageToken."""
         name = DatasetName.parse(request.parent)
-        page = Page.of("metadata", (request.parent,), request.page_size, request.page_token, _NEWEST)
+        page = Page.of("metadata", (request.parent,), request.page_size, request.page_token, NEWEST)
         reader = self._reader()
         found = await datasets.metadata_versions(reader, name, int(page.start[0]), page.size + 1)
         if not found and await datasets.find(reader, name) is None:
@@ -91,7 +72,7 @@ class Directory:
     async def versions(self, request: pb.ListVersionsRequest) -> pb.ListVersionsResponse:
         """Raises UnknownDataset, BadPageToken."""
         name = DatasetName.parse(request.parent)
-        page = Page.of("versions", (request.parent,), request.page_size, request.page_token, _NEWEST)
+        page = Page.of("versions", (request.parent,), request.page_size, request.page_token, NEWEST)
         reader = self._reader()
         found = await versions.page(reader, name, int(page.start[0]), page.size + 1)
         if not found and await datasets.find(reader, name) is None:
@@ -113,9 +94,3 @@ class Directory:
     def _reader(self) -> Reader:
         principal = self._world.policy.authorize("directory.read", Resource.system())
         return self._world.database.reader(Scope.of(principal))
-
-    @asynccontextmanager
-    async def _reading(self) -> AsyncIterator[AsyncConnection]:
-        principal = self._world.policy.authorize("directory.read", Resource.system())
-        async with self._world.database.transaction(Scope.of(principal)) as connection:
-            yield connection

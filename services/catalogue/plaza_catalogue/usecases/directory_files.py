@@ -12,6 +12,7 @@ from plaza_kit.errors import Aborted, FailedPrecondition, FieldViolation, Invali
 from plaza_kit.identity import Principal
 from plaza_kit.names import DatasetId, DatasetName, DepartmentId, parse_department
 from plaza_kit.policy import Resource
+from plaza_kit.rpc.file_stream import chunks_of, header_of
 from plaza_kit.rpc.guard import validate
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -20,12 +21,14 @@ from plaza_catalogue.domain import datasets as rules
 from plaza_catalogue.domain import directory_cells, directory_entries, directory_plan, sheet_csv, sheet_xlsx
 from plaza_catalogue.domain.directory_entries import Reading, Remark
 from plaza_catalogue.domain.directory_plan import Plan, Planned
-from plaza_catalogue.storage import datasets, departments, search
-from plaza_catalogue.usecases import incoming
+from plaza_catalogue.storage import datasets, departments, search, source_systems
+from plaza_catalogue.usecases.changes import change_of
 from plaza_catalogue.usecases.ports import World, unknown_department
-from plaza_catalogue.usecases.registration import change_of, registered_event, updated_event
+from plaza_catalogue.usecases.registration import registered_event, updated_event
 
 MAX_REMARKS = 1_000
+MAX_BYTES = 20 * 1024 * 1024
+_SMALLER = "leave out pictures and other sheets, or split it; every part holds whole datasets"
 _MAX_VIOLATIONS = 20
 """An error travels in gRPC's trailers, which are small; the preview has all of them."""
 _XLSX_ROWS = 1_048_576
@@ -55,10 +58,11 @@ class DirectoryFiles:
     async def receive(self, messages: AsyncIterator[pb.ImportDirectoryRequest]) -> pb.ImportDirectoryResponse:
         """Raises OutOfTurn, CutOff, EmptyFile, FileTooLarge, UnreadableSpreadsheet, DirectoryRefused,
         UnknownDepartment, DirectoryMoved, NotPermitted. With `validate_only` problems are the answer, no error."""
-        header = await incoming.header_of(messages)
+        header = await header_of(messages)
         department = parse_department(header.parent)
         principal = self._world.policy.authorize("dataset.create", Resource.of_department(department))
-        data = await incoming.bytes_of(messages)
+        pieces = chunks_of(messages, file="the spreadsheet", limit=MAX_BYTES, smaller=_SMALLER)
+        data = b"".join([piece async for piece in pieces])
         async with self._reading:
             encoding, reading = await asyncio.to_thread(_read, data)
             del data
@@ -84,6 +88,7 @@ class DirectoryFiles:
                     # Held, so that nobody changes them before the transaction ends.
                     await datasets.of_department(reader, department, lock=write),
                     await datasets.owners_of(reader, directory_plan.codes_of(reading), department),
+                    await source_systems.of_department(reader, department),
                 )
                 made = await asyncio.to_thread(directory_plan.plan, reading, directory, _violations)
                 if write and not made.problems:

@@ -12,11 +12,8 @@ from plaza_kit.policy import Resource
 from plaza_catalogue.domain.datasets import UPDATABLE
 from plaza_catalogue.domain.differences import differences
 from plaza_catalogue.storage import datasets, history
-from plaza_catalogue.usecases.ports import World, unknown_dataset
+from plaza_catalogue.usecases.ports import NEWEST, World, unknown_dataset
 from plaza_catalogue.usecases.registration import Registration
-
-_NEWEST = (2**31 - 1,)
-"""Behind every number, so that the first page starts with the newest."""
 
 
 class UnknownMetadataVersion(NotFound):
@@ -85,7 +82,7 @@ class History:
     async def contracts(self, request: pb.ListContractsRequest) -> pb.ListContractsResponse:
         """Raises UnknownDataset, BadPageToken."""
         name = DatasetName.parse(request.parent)
-        page = Page.of("contracts", (request.parent,), request.page_size, request.page_token, _NEWEST)
+        page = Page.of("contracts", (request.parent,), request.page_size, request.page_token, NEWEST)
         reader = self._reader()
         found = await history.contracts(reader, name, int(page.start[0]), page.size + 1)
         if not found and await datasets.find(reader, name) is None:

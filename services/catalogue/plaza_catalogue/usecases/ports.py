@@ -36,6 +36,10 @@ class World:
         return datetime.now(UTC)
 
 
+NEWEST = (2**31 - 1,)
+"""Behind every number, so that the first page starts with the newest."""
+
+
 class UnknownDepartment(NotFound):
     """No department has this id."""
 
@@ -56,3 +60,12 @@ def unknown_department(department: str) -> UnknownDepartment:
 
 def unknown_dataset(name: object) -> UnknownDataset:
     return UnknownDataset(f"{name} is not in the directory", remedy="search the directory for its name")
+
+
+def check_etag(name: object, given: str, current: str) -> None:
+    """An etag that is given must be the current one. Raises EtagMismatch."""
+    if given and given != current:
+        raise EtagMismatch(
+            f"{name} was changed since it was read",
+            remedy="read it again, apply the change to what you read, and send it with the new etag",
+        )

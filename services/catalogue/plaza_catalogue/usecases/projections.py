@@ -36,6 +36,15 @@ async def committed(connection: AsyncConnection, event: events_pb2.Event, data: 
     await versions.commit(connection, _dataset(data), commit)
 
 
+async def expired(connection: AsyncConnection, event: events_pb2.Event, data: dict[str, Any]) -> None:
+    """`city.plaza.ingestion.version.expired.v1`."""
+    numbers = data.get("versions")
+    if not isinstance(numbers, list) or not all(isinstance(number, int) and number > 0 for number in numbers):
+        raise BadEvent(f"event {event.id}: versions {numbers!r} is no list of numbers")
+    time = event.time.ToDatetime(tzinfo=UTC)
+    await versions.expire(connection, _dataset(data), numbers, str(data.get("rule", "")), time)
+
+
 async def assessed(connection: AsyncConnection, event: events_pb2.Event, data: dict[str, Any]) -> None:
     """`city.plaza.quality.version.assessed.v1`; a version without applicable rules has an empty score."""
     text = str(data.get("score") or "")
@@ -64,6 +73,7 @@ async def withdrawn(connection: AsyncConnection, event: events_pb2.Event, data: 
 
 HANDLERS: Mapping[str, Handler] = {
     "city.plaza.ingestion.version.committed.v1": committed,
+    "city.plaza.ingestion.version.expired.v1": expired,
     "city.plaza.quality.version.assessed.v1": assessed,
     "city.plaza.opendata.release.published.v1": published,
     "city.plaza.opendata.release.withdrawn.v1": withdrawn,

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from datetime import datetime
-
 from plaza.catalogue.v1 import catalogue_pb2 as pb
 from plaza_kit.db import Scope, within
 from plaza_kit.db.outbox import NewEvent
@@ -19,13 +16,17 @@ from plaza_kit.rpc.guard import validate
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from plaza_catalogue.domain import datasets as rules
+from plaza_catalogue.domain.updates import merged
 from plaza_catalogue.storage import datasets, departments, search
+from plaza_catalogue.usecases.changes import change_of
+from plaza_catalogue.usecases.code_lists import check_code_lists
 from plaza_catalogue.usecases.ports import (
-    EtagMismatch,
     World,
+    check_etag,
     unknown_dataset,
     unknown_department,
 )
+from plaza_catalogue.usecases.source_systems import check_source_system
 
 REGISTERED = "city.plaza.catalogue.dataset.registered.v1"
 UPDATED = "city.plaza.catalogue.dataset.updated.v1"
@@ -46,7 +47,8 @@ class Registration:
         self._world = world
 
     async def create(self, request: pb.CreateDatasetRequest) -> pb.Dataset:
-        """Raises IncompleteDataset, BadContract, UnknownDepartment, DatasetExists, CodeTaken, RequestIdReused."""
+        """Raises IncompleteDataset, BadContract, UnknownCodeList, UnknownDepartment, WrongSourceSystem,
+        SourceSystemRetired, DatasetExists, CodeTaken, RequestIdReused."""
         department = parse_department(request.parent)
         name = DatasetName(department, DatasetId(check_id(request.dataset_id, "dataset_id")))
         principal = self._world.policy.authorize("dataset.create", Resource.of_department(department))
@@ -54,7 +56,7 @@ class Registration:
         async with self._world.database.transaction(Scope.of(principal)) as connection:
             if await is_first(connection, principal, request.request_id, request, (department, str(name))):
                 await self._insert(connection, principal, name, request.dataset)
-            created = await _found(connection, name)
+            created = await found(connection, name)
         self._world.outbox.wake()
         return created
 
@@ -66,6 +68,8 @@ class Registration:
             raise unknown_department(name.department)
         dataset = pb.Dataset()
         dataset.CopyFrom(given)
+        await check_source_system(connection, name, pb.Dataset(), dataset)
+        await check_code_lists(within(connection), dataset.contract, "dataset.contract")
         if not dataset.code:
             dataset.code = rules.made_code(owner.provider_code, await datasets.next_code(connection))
         changed = rules.changed_fields(pb.Dataset(), dataset)
@@ -75,17 +79,18 @@ class Registration:
             if await datasets.find(within(connection), name) is None:
                 raise _code_taken(dataset.code)
             raise DatasetExists(f"{name} exists already", remedy="choose another dataset_id")
-        created = await _found(connection, name)
+        created = await found(connection, name)
         await search.put(connection, name, created)
         await self._world.outbox.write(connection, registered_event(name, created, principal))
 
     async def update(self, request: pb.UpdateDatasetRequest) -> pb.Dataset:
-        """Raises UnknownDataset, EtagMismatch, NotUpdatable, InvalidRequest, CodeTaken."""
+        """Raises UnknownDataset, EtagMismatch, NotUpdatable, InvalidRequest, WrongSourceSystem, SourceSystemRetired,
+        CodeTaken."""
         name = DatasetName.parse(request.dataset.name)
         # The policy asks for the grade, which the row knows; the scope is the caller's own already.
         async with self._world.database.transaction(Scope.of(caller())) as connection:
-            current = await _found(connection, name)
-            principal = self._world.policy.authorize("dataset.update", _resource(current))
+            current = await found(connection, name)
+            principal = self._world.policy.authorize("dataset.update", resource_of(current))
             locked = await datasets.find_to_change(connection, name)
             if locked is None:
                 raise unknown_dataset(name)
@@ -101,14 +106,11 @@ class Registration:
         current: pb.Dataset,
         request: pb.UpdateDatasetRequest,
     ) -> pb.Dataset:
-        if request.dataset.etag and request.dataset.etag != current.etag:
-            raise EtagMismatch(
-                f"{name} was changed since it was read",
-                remedy="read it again, apply the change to what you read, and send it with the new etag",
-            )
+        check_etag(name, request.dataset.etag, current.etag)
         paths = rules.update_paths(request.update_mask, request.dataset, current)
-        dataset = rules.merged(current, request.dataset, paths)
+        dataset = merged(current, request.dataset, paths)
         _check(dataset)
+        await check_source_system(connection, name, current, dataset)
         if not dataset.code:
             dataset.code = current.code
         changed = rules.changed_fields(current, dataset)
@@ -118,24 +120,10 @@ class Registration:
             raise _code_taken(dataset.code)
         change = change_of(principal, name, current.metadata_version + 1, changed, self._world.now())
         await datasets.update(connection, name, dataset, change)
-        updated = await _found(connection, name)
+        updated = await found(connection, name)
         await search.put(connection, name, updated)
         await self._world.outbox.write(connection, updated_event(name, change, principal))
         return updated
-
-
-def change_of(
-    principal: Principal, name: DatasetName, version: int, changed: list[str], now: datetime
-) -> datasets.Change:
-    """The next version of a dataset's metadata."""
-    return datasets.Change(
-        principal=principal.name,
-        author=principal.display_name,
-        now=now,
-        version=version,
-        changed_fields=changed,
-        etag=hashlib.sha256(f"{name}@{version}".encode()).hexdigest()[:16],
-    )
 
 
 def _check(dataset: pb.Dataset) -> None:
@@ -145,14 +133,16 @@ def _check(dataset: pb.Dataset) -> None:
     validate(checked)
 
 
-async def _found(connection: AsyncConnection, name: DatasetName) -> pb.Dataset:
-    found = await datasets.find(within(connection), name)
-    if found is None:
+async def found(connection: AsyncConnection, name: DatasetName) -> pb.Dataset:
+    """A dataset as this transaction sees it. Raises UnknownDataset."""
+    dataset = await datasets.find(within(connection), name)
+    if dataset is None:
         raise unknown_dataset(name)
-    return found
+    return dataset
 
 
-def _resource(dataset: pb.Dataset) -> Resource:
+def resource_of(dataset: pb.Dataset) -> Resource:
+    """What the policies see of a dataset."""
     return Resource.of_dataset(
         dataset.name,
         city_level=city_level_word(dataset.city_level),
@@ -173,7 +163,7 @@ def updated_event(name: DatasetName, change: datasets.Change, principal: Princip
 
 def registered_event(name: DatasetName, dataset: pb.Dataset, principal: Principal) -> NewEvent:
     """A dataset, as a caller sees it, is in the directory."""
-    resource = _resource(dataset)
+    resource = resource_of(dataset)
     data: dict[str, object] = {
         "department": f"departments/{name.department}",
         "dataset": str(name),

@@ -9,8 +9,8 @@ from fastapi import APIRouter
 from plaza_design.assets import PREFIX
 from plaza_kit.rpc.client import Peers
 
-from plaza_gateway.console.desk import OverGrpc
 from plaza_gateway.console.issuer import Issuer
+from plaza_gateway.console.over_grpc import OverGrpc
 from plaza_gateway.console.routes import console_router
 from plaza_gateway.console.sealing import Seal
 from plaza_gateway.console.sessions import Sessions

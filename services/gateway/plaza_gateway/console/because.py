@@ -1,4 +1,4 @@
-"""The reasons of an inference in the reader's language.
+"""The reasons of an inference, and of a refusal, in the reader's language.
 
 Ingestion says them as English sentences. Those that it says often have words here; any other stays as it is.
 """
@@ -28,6 +28,19 @@ KNOWN: dict[str, str] = {
     "tokens": r"(.+) is the only other text in the column",
     "nokey": r"no set of up to (\d+) fields tells all rows apart",
     "onekey": r"(\S+) is different in every row",
+    "who_when": r"(.+) says who or where, ([^;]+) when",
+    "who_when_here": r"(.+) says who or where, ([^;]+) when; .+ has one value in this file, .+",
+    "when": r"(.+) when, and no two rows agree in that",
+    "not_integer": r"(.+) is not an integer",
+    "not_number": r"(.+) is not a number",
+    "not_date": r"(.+) is not a date \(YYYY-MM-DD\)",
+    "not_boolean": r"(.+) is not a boolean \(true, false, 1, 0\)",
+    "not_timestamp": r"(.+) is not a timestamp \(ISO 8601\)",
+    "no_zone": r"(.+) has no UTC offset: .+",
+    "needed": r"(\S+) is required and has no value",
+    "in_table": r"same key as a row that the table has already",
+    "first_line": r"same key as line (\d+)",
+    "cells": r"the record has (\d+) fields?, the header \d+",
 }
 """Message id (after `because.`) and the sentence that it stands for."""
 
@@ -39,5 +52,6 @@ def because(words: Translator, sentence: str) -> Markup:
     for key, pattern in KNOWN.items():
         found = re.fullmatch(pattern, sentence)
         if found is not None:
-            return words.markup(f"because.{key}", x=found[1] if found.groups() else "")
+            values: dict[str, str] = dict(zip("xy", found.groups(), strict=False))
+            return words.markup(f"because.{key}", None, **values)
     return Markup('<span lang="en">{}</span>').format(sentence)

@@ -10,6 +10,7 @@ from plaza.catalogue.v1 import catalogue_pb2 as cat
 from plaza.common.v1 import contract_pb2, grades_pb2
 from plaza.ingestion.v1 import ingestion_pb2 as ing
 
+from plaza_gateway.console import contract_rules
 from plaza_gateway.transcode.problems import Complaint
 
 TYPES = ("string", "integer", "number", "boolean", "date", "timestamp")
@@ -56,6 +57,17 @@ class FieldDraft:
     required: bool
     key: bool
     reasons: tuple[str, ...] = ()
+    left_out: bool = False
+    """The column stays in the file and does not come into the table."""
+    smallest: str = ""
+    largest: str = ""
+    most_missing: str = ""
+    """Percent of rows without a value that are still good."""
+
+    @property
+    def ruled(self) -> bool:
+        """Does it have a quality rule?"""
+        return bool(self.smallest or self.largest or self.most_missing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +130,10 @@ def filled_in(form: Mapping[str, str], run: ing.Run) -> Draft:
                 required=f"{at}required" in form,
                 key=f"{at}key" in form,
                 reasons=before.reasons,
+                left_out=f"{at}out" in form,
+                smallest=form.get(f"{at}min", "").strip(),
+                largest=form.get(f"{at}max", "").strip(),
+                most_missing=form.get(f"{at}nulls", "").strip(),
             )
         )
     values = {name: form.get(name, "").strip() for name in TEXTS}
@@ -142,7 +158,9 @@ def dataset_of(draft: Draft, run: ing.Run) -> cat.Dataset:
         message.missing_values[:] = _split(each.missing)
     contract.format.missing_values[:] = _split(draft["missing"])
     contract.key[:] = _key(run.proposal.contract.key, draft.fields, renamed)
-    _rename(contract, renamed)
+    contract_rules.rename(contract, renamed)
+    contract_rules.add(contract, draft.fields)
+    contract_rules.leave_out(contract, {each.name for each in draft.fields if each.left_out})
     sharing = cat.Sharing(condition=draft["condition"])
     # `class` is a word of Python's own.
     setattr(
@@ -178,11 +196,16 @@ _PLACES = {
 }
 
 
-def place_of(complaint: Complaint) -> str:
-    """The id of the form's field that a service complains about; `main` when the form has none."""
+def place_of(complaint: Complaint, draft: Draft | None = None) -> str:
+    """The id of the form's field that a service complains about; `main` when the form has none. The service
+    does not count the fields that the draft leaves out."""
     field = _FIELD.search(complaint.pointer)
     if field is not None:
-        return f"f{field[1]}.{'missing' if field[2] == 'missing_values' else field[2]}"
+        number = int(field[1])
+        if draft is not None:
+            sent = [place for place, each in enumerate(draft.fields) if not each.left_out]
+            number = sent[number] if number < len(sent) else number
+        return f"f{number}.{'missing' if field[2] == 'missing_values' else field[2]}"
     known = (
         id_
         for path, id_ in _PLACES.items()
@@ -193,26 +216,10 @@ def place_of(complaint: Complaint) -> str:
 
 def _key(proposed_key: Sequence[str], fields: Sequence[FieldDraft], renamed: Mapping[str, str]) -> list[str]:
     """Ticked fields: those of the proposed key in its order, then the others in the order of the table."""
-    ticked = [each.name for each in fields if each.key]
+    ticked = [each.name for each in fields if each.key and not each.left_out]
     first = [renamed.get(name, name) for name in proposed_key]
     kept = [name for name in first if name in ticked]
     return [*kept, *(name for name in ticked if name not in kept)]
-
-
-def _rename(contract: contract_pb2.Contract, renamed: Mapping[str, str]) -> None:
-    for step in contract.steps:
-        build = step.build_timestamp
-        for part in ("target", "year", "month", "day", "hour", "minute", "second"):
-            name = getattr(build, part)
-            if name in renamed:
-                setattr(build, part, renamed[name])
-    for rule in contract.rules:
-        kind = rule.WhichOneof("check")
-        if kind == "unique":
-            rule.unique.fields[:] = [renamed.get(name, name) for name in rule.unique.fields]
-        elif kind is not None:
-            check = getattr(rule, kind)
-            check.field = renamed.get(check.field, check.field)
 
 
 def _constant(prefix: str, word: str, known: Sequence[str]) -> str:

@@ -20,8 +20,8 @@ from plaza_gateway.console.sessions import Session
 CSRF = "csrf"
 """Name of the hidden field."""
 LONGEST_FORM = 4 * 1024 * 1024
-"""Bytes: a contract has up to 1,600 fields with seven values each."""
-_MOST_FIELDS = 16_000
+"""Bytes: a contract has up to 1,600 fields with eleven values each."""
+_MOST_FIELDS = 20_000
 _LONGEST_VALUE = 4096
 _FILE = "file"
 

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from jinja2 import Environment, pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup
+from plaza.catalogue.v1 import catalogue_pb2 as cat
 from plaza.ingestion.v1 import ingestion_pb2 as ing
 from plaza_design import formats
 from plaza_design.headers import PAGE_HEADERS
 from plaza_design.i18n import LOCALES, Language, Translator, load_translators
-from plaza_design.pages import Frame, environment, render
+from plaza_design.pages import Frame, environment, page_numbers, render
 
 from plaza_gateway.console import contract_form
 from plaza_gateway.console.because import because
 from plaza_gateway.console.contract_form import Draft
-from plaza_gateway.console.views import DatasetRow, Inbox, ReleaseRow, RunView, VersionRow
-from plaza_gateway.transcode.problems import Problem
+from plaza_gateway.console.quarantine_view import STATES, QuarantineView
+from plaza_gateway.console.tasks import Inbox
+from plaza_gateway.console.views import DatasetRow, MetadataRow, ReleaseRow, RunView, VersionRow
+from plaza_gateway.transcode.problems import Complaint, Problem
 
 if TYPE_CHECKING:
-    from plaza_gateway.console.routes import Visit
+    from plaza_gateway.console.describing import Description
+    from plaza_gateway.console.loading import Chosen
+    from plaza_gateway.console.repairing import Asked
+    from plaza_gateway.console.visits import Visit
 
 HEADERS = {
     **PAGE_HEADERS,
@@ -36,9 +45,28 @@ HEADERS = {
 REASONS = ("ragged", "encoding", "quoting", "type", "required", "step", "duplicate_key", "too_long")
 """Why rows are refused, as far as there are words for it."""
 GATES = ("city-level", "opening", "licence", "version", "assessment")
-OWN_COMPLAINTS = ("id", "title", "grade", "sharing", "file")
+OWN_COMPLAINTS = ("id", "title", "grade", "sharing", "file", "reason", "display_name")
 """Places where the console says what to do in its own words."""
+FIELDS = (
+    "display_name",
+    "display_name_en",
+    "category",
+    "code",
+    "description",
+    "description_en",
+    "format",
+    "contract",
+    "sharing",
+    "opening",
+    "update_cycle",
+    "related_codes",
+    "city_level",
+    "licence",
+    "keywords",
+)
+"""Directory fields as versions of the metadata name them."""
 PROBLEMS = (400, 401, 403, 404, 409, 413, 429, 503)
+_NUMBER = re.compile(r"f\d+\.(min|max|nulls)")
 _HERE = Path(__file__).resolve().parent
 
 
@@ -52,7 +80,7 @@ def translators() -> dict[Language, Translator]:
 def templates() -> Environment:
     """The console's templates."""
     env = environment(_HERE / "templates")
-    env.globals.update(form=contract_form, known_reasons=REASONS, known_gates=GATES)
+    env.globals.update(form=contract_form, known_reasons=REASONS, known_gates=GATES, known_fields=FIELDS)
     env.filters.update(signed=_signed, table_moment_or_none=_moment, because=_because)
     return env
 
@@ -62,9 +90,27 @@ def inbox(visit: Visit, view: Inbox) -> str:
     return _page(visit, "inbox.html", "inbox", view=view)
 
 
-def datasets(visit: Visit, rows: tuple[DatasetRow, ...], words: str, total: int) -> str:
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A page of the list of datasets."""
+
+    rows: tuple[DatasetRow, ...]
+    found: int
+    total: int
+    page: int
+    pages: int
+    words: str
+    unloaded: bool
+    """Only those without data."""
+
+
+def datasets(visit: Visit, view: Listed) -> str:
     """My department's datasets."""
-    return _page(visit, "datasets.html", "datasets", rows=rows, asked=words, total=total)
+    more = {"q": view.words, "show": "unloaded" if view.unloaded else ""}
+    query = urlencode({name: value for name, value in more.items() if value})
+    links = {n: f"/console/datasets?{query}{'&' if query else ''}page={n}" for n in range(1, view.pages + 1)}
+    numbers = page_numbers(view.page, view.pages)
+    return _page(visit, "datasets.html", "datasets", view=view, links=links, numbers=numbers)
 
 
 def dataset(
@@ -90,19 +136,79 @@ def dataset(
     )
 
 
-def load(visit: Visit, row: DatasetRow, problem: Problem | None) -> str:
-    """A further file."""
-    already = problem is not None and problem.reason.startswith("ALREADY_")
+def edit(
+    visit: Visit,
+    row: DatasetRow,
+    view: Description,
+    problem: Problem | None,
+    errors: Mapping[str, str],
+    since: tuple[MetadataRow, ...],
+) -> str:
+    """Directory fields to be changed; `since`: what colleagues made in the meantime."""
     return _page(
-        visit, "load.html", "datasets", row=row, problem=problem, already=already, errors=_errors(problem)
+        visit, "edit.html", "datasets", row=row, view=view, problem=problem, since=since, errors=errors
+    )
+
+
+def history(
+    visit: Visit,
+    row: DatasetRow,
+    versions: tuple[MetadataRow, ...],
+    difference: cat.DiffMetadataVersionsResponse,
+    etag: str,
+    problem: Problem | None,
+) -> str:
+    """Versions of the metadata, and how two of them differ."""
+    return _page(
+        visit,
+        "history.html",
+        "datasets",
+        row=row,
+        versions=versions,
+        difference=difference,
+        etag=etag,
+        problem=problem,
+    )
+
+
+def load(visit: Visit, row: DatasetRow, problem: Problem | None, chosen: Chosen, request_id: str) -> str:
+    """A further file."""
+    already = problem is not None and (problem.reason.startswith("ALREADY_") or problem.reason == "NO_REASON")
+    return _page(
+        visit,
+        "load.html",
+        "datasets",
+        row=row,
+        problem=problem,
+        already=already,
+        chosen=chosen,
+        errors=_errors(problem),
+        request_id=request_id,
     )
 
 
 def quarantine(
-    visit: Visit, row: DatasetRow, page: ing.ListQuarantinedRowsResponse, run: str, first: int
+    visit: Visit,
+    row: DatasetRow,
+    view: QuarantineView,
+    asked: Asked,
+    errors: Mapping[str, str],
+    request_id: str,
 ) -> str:
-    """Refused rows; `first`: number of the first row on this page."""
-    return _page(visit, "quarantine.html", "datasets", row=row, page=page, run_id=run, first=first)
+    """Refused rows."""
+    now = progress(visit.frame.words, view.replay) if view.replay is not None else None
+    return _page(
+        visit,
+        "quarantine.html",
+        "datasets",
+        row=row,
+        view=view,
+        asked=asked,
+        errors=errors,
+        now=now,
+        request_id=request_id,
+        states=STATES,
+    )
 
 
 def register(visit: Visit, problem: Problem | None) -> str:
@@ -119,7 +225,7 @@ def contract(visit: Visit, run: ing.Run, draft: Draft, problem: Problem | None, 
         run=run,
         draft=draft,
         problem=problem,
-        errors=_errors(problem),
+        errors=_errors(problem, draft),
         request_id=request_id,
     )
 
@@ -133,20 +239,35 @@ def run(visit: Visit, view: RunView) -> str:
 def progress(words: Translator, view: RunView) -> dict[str, Any]:
     """What changes on the page of a run, in the words of its reader."""
     share = int(view.bytes_done * 1000 / view.bytes_total) if view.bytes_total else 0
+    value = 1000 if view.state in ("committing", "succeeded") else share
+    state = words.text(f"run.state.{view.state}")
+    rate = words.text("run.rate.value", n=round(view.rate)) if view.rate is not None else ""
     return {
-        "state": words.text(f"run.state.{view.state}"),
+        "state": state,
         "label": words.text(
             "run.progress",
             file=view.file_name,
             done=formats.size(view.bytes_done),
             total=formats.size(view.bytes_total),
         ),
-        "value": 1000 if view.state in ("committing", "succeeded") else share,
+        "value": value,
         "rows": formats.number(view.rows),
         "accepted": formats.number(view.accepted),
         "refused": formats.number(view.refused),
+        "rate": rate or "–",
+        "remaining": _remaining(words, view.remaining) or "–",
+        # What is read aloud: in steps, not at each row.
+        "spoken": words.text("run.spoken", state=state, percent=value // 100 * 10),
         "ended": view.ended,
     }
+
+
+def _remaining(words: Translator, seconds: int | None) -> str:
+    if seconds is None:
+        return ""
+    if seconds < 60:
+        return words.text("run.remaining.seconds", n=seconds)
+    return words.text("run.remaining.minutes", n=-(-seconds // 60))
 
 
 def homeless(visit: Visit) -> str:
@@ -176,18 +297,23 @@ def _page(visit: Visit, template: str, part: str, **values: object) -> str:
     return render(templates(), template, visit.frame, visit=visit, part=part, **values)
 
 
-def _errors(problem: Problem | None) -> Mapping[str, str]:
+def _errors(problem: Problem | None, draft: Draft | None = None) -> Mapping[str, str]:
     """What is wrong by the place in the form: a text of the service, or empty where the console has words."""
     if problem is None:
         return {}
     found: dict[str, str] = {}
     for complaint in problem.errors:
-        place = contract_form.place_of(complaint)
-        if place == "main" and complaint.pointer in OWN_COMPLAINTS:
+        place = contract_form.place_of(complaint, draft)
+        if place == "main" and _is_own(complaint):
             place = complaint.pointer
         said = "" if place in OWN_COMPLAINTS else complaint.detail
         found[place] = f"{found[place]}; {said}" if found.get(place) and said else said
     return found
+
+
+def _is_own(complaint: Complaint) -> bool:
+    """Does the console itself complain, naming the place in the form?"""
+    return complaint.pointer in OWN_COMPLAINTS or bool(_NUMBER.fullmatch(complaint.pointer))
 
 
 @pass_context
@@ -200,6 +326,8 @@ def _because(context: Context, sentence: str) -> Markup:
 def _signed(value: float, decimals: int = 0) -> str:
     """A difference with its sign: `+1,204`, `−0.3`, `0`."""
     text = formats.number(value, decimals)
+    if not text.strip("−0."):
+        return text.removeprefix("−")
     return f"+{text}" if value > 0 else text
 
 

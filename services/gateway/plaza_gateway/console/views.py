@@ -17,8 +17,6 @@ from plaza.opendata.v1 import opendata_pb2 as opn
 from plaza_design.i18n import LocalText
 
 Light = Literal["green", "yellow", "red", "none"]
-Kind = Literal["load", "quarantine", "quality", "release"]
-
 
 _LIGHTS: Mapping[int, Light] = {
     grades_pb2.LIGHT_GREEN: "green",
@@ -37,6 +35,8 @@ class Person:
     """Id; empty: belongs to none."""
     department_title: LocalText
     roles: tuple[str, ...]
+    departments: Mapping[str, LocalText] = field(default_factory=dict)
+    """All that the person belongs to, by id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,8 @@ class DatasetRow:
     key: tuple[str, ...]
     fields: tuple[Any, ...] = ()
     quarantined: int | None = None
+    rules: int = 0
+    """Quality rules of the contract in force; without any no score is to be waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +115,23 @@ class RunView:
     warnings: tuple[str, ...]
     error: tuple[str, str, str] | None
     """Reason, message, remedy."""
+    mode: str = "append"
+    replay: bool = False
+    """Its file holds repaired rows."""
+    removed: int = 0
+    rate: float | None = None
+    """Rows in a second."""
+    remaining: int | None = None
+    """Seconds."""
 
     @property
     def ended(self) -> bool:
         return self.state in ("succeeded", "failed", "cancelled")
+
+    @property
+    def stoppable(self) -> bool:
+        """Is it early enough to cancel it?"""
+        return self.state in ("queued", "leased", "running")
 
     @property
     def already(self) -> bool:
@@ -147,30 +162,14 @@ class ReleaseRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
-    """Something that waits for a person."""
+class MetadataRow:
+    """A version of a dataset's metadata."""
 
-    kind: Kind
-    light: Light
-    dataset: str
-    title: LocalText
-    href: str
-    at: datetime | None = None
-    count: int = 0
-    said: str = ""
-    number: int = 0
-    """Version or release."""
-    score: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Inbox:
-    """The front page."""
-
-    tasks: tuple[Task, ...]
-    recent: tuple[RunView, ...]
-    datasets: int
-    titles: Mapping[str, LocalText] = field(default_factory=dict)
+    version: int
+    author: str
+    at: datetime | None
+    changed: tuple[str, ...]
+    contract: int
 
 
 def dataset_row(found: cat.Dataset, quarantined: int | None = None) -> DatasetRow:
@@ -194,6 +193,7 @@ def dataset_row(found: cat.Dataset, quarantined: int | None = None) -> DatasetRo
         key=key,
         fields=tuple(_field(each, key) for each in found.contract.fields),
         quarantined=quarantined,
+        rules=len(found.contract.rules),
     )
 
 
@@ -243,6 +243,22 @@ def run_view(run: ing.Run) -> RunView:
         version=run.version,
         warnings=tuple(run.warnings),
         error=error,
+        mode=_word(ing.LoadMode, run.mode, "LOAD_MODE_") or "append",
+        replay=run.replay,
+        removed=run.rows_removed,
+        rate=run.rate if run.HasField("rate") else None,
+        remaining=run.remaining_seconds if run.HasField("remaining_seconds") else None,
+    )
+
+
+def metadata_row(found: cat.MetadataVersion) -> MetadataRow:
+    """From the catalogue's message."""
+    return MetadataRow(
+        version=found.version,
+        author=found.author,
+        at=moment(found, "create_time"),
+        changed=tuple(found.changed_fields),
+        contract=found.contract_version,
     )
 
 
@@ -256,74 +272,6 @@ def release_row(found: opn.Release) -> ReleaseRow:
         published_at=moment(found, "publish_time"),
         said=found.error or found.withdraw_reason,
     )
-
-
-def inbox(
-    datasets: Sequence[DatasetRow], runs: Sequence[RunView], releases: Mapping[str, Sequence[ReleaseRow]]
-) -> Inbox:
-    """What waits, the worst first: failed loads and releases, red versions, quarantine, yellow versions.
-
-    A failed load counts until the same file went into the same dataset after it; a failed release until a
-    later one.
-    """
-    titles = {each.id: each.title for each in datasets}
-    tasks: list[Task] = []
-    mended: set[tuple[str, str]] = set()
-    for run in runs:
-        where = (run.dataset, run.file_name)
-        if run.kind == "load" and run.state == "succeeded":
-            mended.add(where)
-        if run.kind == "load" and run.light == "red" and where not in mended:
-            mended.add(where)
-            tasks.append(
-                Task(
-                    "load",
-                    "red",
-                    run.dataset,
-                    titles.get(run.dataset, LocalText(run.dataset)),
-                    f"/console/runs/{run.id}",
-                    at=run.ended_at or run.started_at,
-                    said=run.error[1] if run.error else "",
-                )
-            )
-    for each in datasets:
-        page = f"/console/datasets/{each.id}"
-        newest = next(iter(releases.get(each.id, ())), None)
-        if newest is not None and newest.state == "failed":
-            tasks.append(
-                Task(
-                    "release",
-                    "red",
-                    each.id,
-                    each.title,
-                    f"{page}#releases",
-                    said=newest.said,
-                    number=newest.release,
-                )
-            )
-        if each.version is not None and each.version.light in ("red", "yellow"):
-            tasks.append(
-                Task(
-                    "quality",
-                    each.version.light,
-                    each.id,
-                    each.title,
-                    f"{page}#versions",
-                    at=each.version.committed_at,
-                    number=each.version.version,
-                    score=each.version.score,
-                )
-            )
-        if each.quarantined:
-            tasks.append(
-                Task(
-                    "quarantine", "yellow", each.id, each.title, f"{page}/quarantine", count=each.quarantined
-                )
-            )
-    order = {"load": 0, "release": 1, "quality": 2, "quarantine": 3}
-    tasks.sort(key=lambda task: (task.light != "red", order[task.kind]))
-    recent = tuple(run for run in runs if run.kind == "load")[:6]
-    return Inbox(tuple(tasks), recent, len(datasets), titles)
 
 
 def last(name: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from plaza_gateway.openapi.constraints import Schema
 from plaza_gateway.openapi.operations import Operations
-from plaza_gateway.openapi.problems import PROBLEM_RESPONSE, PROBLEM_SCHEMA
+from plaza_gateway.openapi.problems import PROBLEM_RESPONSE, PROBLEM_SCHEMA, QUOTA_RESPONSE
 from plaza_gateway.transcode.descriptors import Contract, Face
 from plaza_gateway.transcode.routes import Route, routes_of
 from plaza_gateway.transcode.shapes import Shapes
@@ -15,7 +15,20 @@ from plaza_gateway.transcode.shapes import Shapes
 SECURITY_SCHEME = "oidc"
 _DESCRIPTION = """\
 Names in JSON and in queries are lowerCamelCase. 64-bit whole numbers are text, times are RFC 3339 in UTC,
-unknown members and parameters are refused. What goes wrong is `application/problem+json` (RFC 9457)."""
+unknown members and parameters are refused. What goes wrong is `application/problem+json` (RFC 9457).
+
+Quotas: each answer tells in `RateLimit-Policy` and `RateLimit` what a client may ask of one process of the
+gateway and what is left of it (draft-ietf-httpapi-ratelimit-headers). Beyond it: 429 with `Retry-After`.
+
+Sizes: a JSON body has at most 1 MiB (413), address and headers together at most 32 KiB (414, 431); files go by
+the upload routes. A body that stands still is given up (408). Calls are answered within 30 seconds (504), uploads,
+downloads and watches may last an hour; the installation may set other limits.
+
+Repeating: a POST whose request has a `requestId` may be sent again with the same one, or with the same header
+`Idempotency-Key`, and is done once. Changing: `If-Match` with the `ETag` that was read; 412 when somebody was faster.
+Reading in part: `fields` names the members that a GET is to answer.
+
+Scripts of other sites may read what is public, and nothing else (CORS)."""
 
 
 class PathTaken(ValueError):
@@ -52,7 +65,7 @@ def openapi(
         "paths": dict(sorted(paths.items())),
         "components": {
             "schemas": {**dict(sorted(operations.schemas.components.items())), "Problem": PROBLEM_SCHEMA},
-            "responses": {"Problem": PROBLEM_RESPONSE},
+            "responses": {"Problem": PROBLEM_RESPONSE, "QuotaUsedUp": QUOTA_RESPONSE},
             "securitySchemes": {
                 SECURITY_SCHEME: {
                     "type": "http",

@@ -9,13 +9,15 @@ from plaza_gateway.openapi.constraints import Schema
 from plaza_gateway.openapi.parameters import (
     PathNames,
     condition_parameters,
+    partial_parameter,
     path_and_parameters,
     query_parameters,
 )
 from plaza_gateway.openapi.problems import problem
 from plaza_gateway.openapi.schemas import Schemas, Side
+from plaza_gateway.transcode import partial
 from plaza_gateway.transcode.descriptors import Contract
-from plaza_gateway.transcode.plans import RequestPlan
+from plaza_gateway.transcode.plans import RequestPlan, reads_in_part
 from plaza_gateway.transcode.responses import EVENTS, HTTP_BODY, NDJSON
 from plaza_gateway.transcode.routes import Route
 from plaza_gateway.transcode.shapes import Kind, Shapes
@@ -36,6 +38,7 @@ class Operations:
         plan = RequestPlan(route, self._shapes)
         path, parameters = path_and_parameters(plan, self._names, self.schemas)
         parameters += query_parameters(plan, self.schemas)
+        parameters += partial_parameter(plan, self._shapes[route.method.response])
         parameters += condition_parameters(plan, self._answers_etag(route))
         operation: dict[str, Any] = {
             "operationId": self._id(route),
@@ -90,10 +93,11 @@ class Operations:
         if plan.etag_path:
             responses["412"] = problem("It is no longer in the state that If-Match names")
         if route.binding.body:
+            responses["408"] = problem("The body did not come in time")
             responses["413"] = problem("The body is too large")
             responses["415"] = problem("The body is not JSON")
         responses["422"] = problem("A rule is broken that this document cannot express")
-        responses["429"] = problem("A limit is reached")
+        responses["429"] = {"$ref": "#/components/responses/QuotaUsedUp"}
         responses["default"] = problem("Anything else that went wrong")
         return responses
 
@@ -104,13 +108,19 @@ class Operations:
         schema = self.schemas.message(method.response, "output")
         if method.server_streaming:
             return {"description": "Messages as they come", "content": _stream(schema)}
-        headers = {
-            "ETag": {"description": "The state of the resource.", "schema": {"type": "string"}},
-        }
+        text = {"type": "string"}
+        headers = {}
+        if self._answers_etag(route):
+            headers["ETag"] = {"description": "The state of the resource.", "schema": text}
+        if route.verb == "GET" and "next_page_token" in self._shapes[method.response].by_name:
+            headers["Link"] = {
+                "description": 'The next page, `rel="next"`, where there is one.',
+                "schema": text,
+            }
         return {
             "description": "Success",
-            **({"headers": headers} if self._answers_etag(route) else {}),
-            "content": {"application/json": {"schema": schema}},
+            **({"headers": headers} if headers else {}),
+            "content": {"application/json": {"schema": schema}, **_partial(route)},
         }
 
     def _answers_etag(self, route: Route) -> bool:
@@ -118,6 +128,13 @@ class Operations:
             return False
         etag = self._shapes[route.method.response].by_name.get("etag")
         return etag is not None and etag.kind is Kind.STRING and etag.single
+
+
+def _partial(route: Route) -> Schema:
+    if not reads_in_part(route):
+        return {}
+    text = "The members that `fields` names, as they stand in the whole."
+    return {partial.MEDIA_TYPE: {"schema": {"type": "object", "description": text}}}
 
 
 def _stream(item: Schema) -> Schema:

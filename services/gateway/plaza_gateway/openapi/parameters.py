@@ -8,10 +8,10 @@ from typing import Any
 
 from plaza_gateway.openapi.constraints import Schema
 from plaza_gateway.openapi.schemas import Schemas
-from plaza_gateway.transcode import masks
-from plaza_gateway.transcode.plans import RequestPlan
+from plaza_gateway.transcode import masks, partial
+from plaza_gateway.transcode.plans import RequestPlan, reads_in_part
 from plaza_gateway.transcode.routes import Variable
-from plaza_gateway.transcode.shapes import FieldShape
+from plaza_gateway.transcode.shapes import FieldShape, MessageShape
 
 _SLASH_OUTSIDE_BRACKETS = re.compile(r"/(?![^\[\]]*\])")
 
@@ -136,6 +136,24 @@ def _mask_schema(plan: RequestPlan) -> Schema:
     return {"type": "string", "pattern": rf"^(\*|({paths})(,({paths}))*)?$"}
 
 
+def partial_parameter(plan: RequestPlan, answer: MessageShape) -> Iterator[Schema]:
+    """`fields`, where an answer can be read in part."""
+    if reads_in_part(plan.route):
+        path = rf"({'|'.join(answer.by_json)})(\.[A-Za-z0-9]+)*"
+        yield {
+            "name": partial.PARAMETER,
+            "in": "query",
+            "required": False,
+            "description": "The members to answer, separated by commas; `datasets.name` is a member of a member. "
+            f"The answer is `{partial.MEDIA_TYPE}` then. Without it: all.",
+            "schema": {
+                "type": "string",
+                "pattern": rf"^(\*|{path}(,{path})*)$",
+                "maxLength": partial.LONGEST,
+            },
+        }
+
+
 def condition_parameters(plan: RequestPlan, answers_etag: bool) -> Iterator[Schema]:
     """`If-Match` where a change can be conditional, `If-None-Match` where a copy can be revalidated."""
     if plan.etag_path:
@@ -145,6 +163,16 @@ def condition_parameters(plan: RequestPlan, answers_etag: bool) -> Iterator[Sche
             "required": False,
             "description": "Change only what is still in this state: the entity tag that was read, or `*`.",
             "schema": {"type": "string", "pattern": r'^(\*|"[!#-~]+")$'},
+        }
+    if plan.request_id is not None and plan.route.verb != "GET":
+        uuid = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+        yield {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "required": False,
+            "description": f"The same as `{plan.request_id.json_name}` of the request: sent again with the same "
+            "key, it is done once.",
+            "schema": {"type": "string", "pattern": f'^({uuid}|"{uuid}")$'},
         }
     if answers_etag and plan.route.verb == "GET":
         yield {

@@ -38,6 +38,22 @@ PROBLEM_RESPONSE: dict[str, Any] = {
     "description": "A problem",
     "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
 }
+_TEXT: dict[str, Any] = {"type": "string"}
+QUOTA_RESPONSE: dict[str, Any] = {
+    **PROBLEM_RESPONSE,
+    "description": "A quota is used up, or the service is busy",
+    "headers": {
+        "Retry-After": {"description": "Seconds to wait.", "schema": _TEXT},
+        "RateLimit-Policy": {
+            "description": 'The quotas that hold here: `"signed-in";q=6000;w=60` is 6,000 requests in 60 seconds.',
+            "schema": _TEXT,
+        },
+        "RateLimit": {
+            "description": 'What is left of them: `"signed-in";r=5999;t=1`; `t`: seconds until all is there again.',
+            "schema": _TEXT,
+        },
+    },
+}
 
 
 def problem(description: str) -> dict[str, Any]:

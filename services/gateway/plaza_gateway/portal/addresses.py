@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from urllib.parse import quote, urlencode, urlsplit
 
 from plaza_design.i18n import Language
+
+from plaza_gateway.portal.views import RowsQuery
 
 
 def home(language: Language) -> str:
@@ -12,11 +15,43 @@ def home(language: Language) -> str:
     return f"/{language.prefix}/"
 
 
-def datasets(language: Language, words: str = "", department: str | None = None, page: int = 1) -> str:
-    """The search page with its words, department and page; what is not given is left out."""
-    asked = {"q": words, "department": department or "", "page": str(page) if page > 1 else ""}
-    query = urlencode({name: value for name, value in asked.items() if value})
-    return f"/{language.prefix}/datasets" + (f"?{query}" if query else "")
+def datasets(
+    language: Language,
+    words: str = "",
+    department: str | None = None,
+    page: int = 1,
+    chosen: Iterable[tuple[str, str]] = (),
+) -> str:
+    """The search page with its words, chosen values and page; what is not given is left out."""
+    asked = [("q", words), ("department", department or ""), *chosen, ("page", str(page) if page > 1 else "")]
+    return _with_query(f"/{language.prefix}/datasets", asked)
+
+
+def suggestions(language: Language) -> str:
+    """Titles for what is being typed, as JSON."""
+    return f"/{language.prefix}/suggest"
+
+
+def rows(language: Language, department: str, name: str, release: int, query: RowsQuery) -> str:
+    """The permanent page of one release with some of its rows: the same rows whenever it is opened."""
+    asked = [
+        ("filter", query.filter),
+        ("columns", ",".join(query.columns)),
+        ("order_by", query.order_by),
+        ("page", str(query.page) if query.page > 1 else ""),
+    ]
+    return _with_query(dataset(language, department, name, release), asked)
+
+
+def api_rows(path: str, query: RowsQuery) -> str:
+    """The same rows from the API."""
+    columns = [("columns", name) for name in query.columns]
+    return _with_query(path, [("filter", query.filter), *columns, ("orderBy", query.order_by)])
+
+
+def _with_query(path: str, asked: Iterable[tuple[str, str]]) -> str:
+    query = urlencode([(name, value) for name, value in asked if value])
+    return path + (f"?{query}" if query else "")
 
 
 def dataset(language: Language, department: str, name: str, release: int | None = None) -> str:

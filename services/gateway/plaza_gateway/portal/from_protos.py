@@ -15,9 +15,11 @@ from plaza_design.i18n import LocalText
 from plaza_gateway.portal.views import (
     DatasetSummary,
     DatasetView,
-    DepartmentFacet,
     DepartmentStones,
     DimensionView,
+    Facet,
+    FacetName,
+    FacetValue,
     FieldView,
     FileView,
     HomeView,
@@ -26,7 +28,9 @@ from plaza_gateway.portal.views import (
     QualityView,
     ReleaseState,
     ReleaseSummary,
+    RowsView,
     RuleView,
+    SearchQuery,
     TombstoneView,
 )
 
@@ -55,12 +59,69 @@ def home_view(summary: pb.PortalSummary) -> HomeView:
     )
 
 
-def facets(summary: pb.PortalSummary, *, counted: bool) -> tuple[DepartmentFacet, ...]:
-    """Departments to narrow by, with their counts of open datasets when these are true of the results."""
-    return tuple(
-        DepartmentFacet(_last(each.department), _text(each, "display_name"), each.count if counted else None)
-        for each in summary.departments
+FACETS: Mapping[pb.OpenFacet.ValueType, FacetName] = {
+    pb.OPEN_FACET_DEPARTMENT: "department",
+    pb.OPEN_FACET_CATEGORY: "category",
+    pb.OPEN_FACET_FORMAT: "format",
+    pb.OPEN_FACET_UPDATE_CYCLE: "cycle",
+    pb.OPEN_FACET_LICENCE: "licence",
+}
+_CYCLE_PREFIX = "UPDATE_CYCLE_"
+
+
+def facets(counted: Iterable[pb.OpenFacetCounts]) -> tuple[Facet, ...]:
+    """What the results can be narrowed down by."""
+    return tuple(_facet(each, FACETS[each.facet]) for each in counted if each.facet in FACETS)
+
+
+def _facet(counted: pb.OpenFacetCounts, name: FacetName) -> Facet:
+    values = []
+    for each in counted.values:
+        value = each.value
+        if name == "department":
+            value = _last(value)
+        elif name == "cycle":
+            value = _cycle(value)
+        title = _text(each, "display_name")
+        # A cycle that this page does not know cannot be named, so it cannot be chosen.
+        if value != "unspecified":
+            values.append(FacetValue(value, each.count, title))
+    return Facet(name, tuple(values))
+
+
+def search_request(query: SearchQuery, page_size: int, page_token: str) -> pb.SearchOpenDatasetsRequest:
+    """What the service is asked."""
+
+    def chosen(name: FacetName) -> list[str]:
+        return [value for facet, value in query.chosen if facet == name]
+
+    return pb.SearchOpenDatasetsRequest(
+        query=query.words,
+        departments=[f"departments/{value}" for value in chosen("department")],
+        category=chosen("category"),
+        format=chosen("format"),
+        update_cycle=[_CYCLE_PREFIX + value.upper() for value in chosen("cycle")],
+        licence=chosen("licence"),
+        facets=list(FACETS),
+        page_size=page_size,
+        page_token=page_token,
     )
+
+
+def rows_view(found: pb.ReadReleaseRowsResponse, page_size: int, most: int) -> RowsView:
+    """Rows that a query found; `most` can be leafed through."""
+    return RowsView(
+        fields=_fields(contract_pb2.Contract(fields=found.fields)),
+        rows=tuple(tuple(None if c.is_null else c.text for c in row.cells) for row in found.rows),
+        total=found.total_size,
+        page_size=page_size,
+        pages=max(-(-min(found.total_size, most) // page_size), 1),
+    )
+
+
+def fields_view(fields: Iterable[contract_pb2.Field]) -> tuple[FieldView, ...]:
+    """Fields of an older release."""
+    return _fields(contract_pb2.Contract(fields=fields))
 
 
 def summaries(datasets: Iterable[pb.OpenDataset]) -> tuple[DatasetSummary, ...]:
@@ -124,6 +185,7 @@ def dataset_view(
         code=found.code,
         category=found.category,
         keywords=tuple(found.keywords),
+        rows_url=f"/api/v1/{shown.name}/rows" if shown.files else None,
     )
 
 

@@ -5,31 +5,36 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import get_args
 
 from jinja2 import Environment, pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup, escape
 from plaza_design import formats
 from plaza_design.figures import waffles
-from plaza_design.i18n import LOCALES, Language, LocalText, Translator, load_translators
+from plaza_design.i18n import LOCALES, NO_TEXT, Language, LocalText, Translator, load_translators
 from plaza_design.pages import Frame, environment, page_numbers, render
 
 from plaza_gateway.portal import addresses
+from plaza_gateway.portal.asked import OPERATORS
 from plaza_gateway.portal.preview import preview
 from plaza_gateway.portal.views import (
     DatasetView,
     DimensionView,
+    FacetName,
     FileView,
     HomeView,
     Light,
     QualityView,
+    RowsQuery,
     RuleView,
     SearchQuery,
     SearchView,
     TombstoneView,
+    UpdateCycle,
 )
 
 _HERE = Path(__file__).resolve().parent
@@ -70,10 +75,16 @@ def home_page(frame: Frame, view: HomeView, base_url: str) -> str:
 
 
 def search_page(frame: Frame, query: SearchQuery, view: SearchView) -> str:
-    """Results, departments to narrow by, pager."""
+    """Results, what to narrow them down by, pager."""
     pages = max(-(-view.total // view.page_size), 1)
     first = (query.page - 1) * view.page_size + 1
     numbers = page_numbers(query.page, pages) if query.page <= pages else []
+    titles = {
+        (facet.name, value.value): value.title
+        for facet in view.facets
+        for value in facet.values
+        if value.title
+    }
     return render(
         templates(),
         "search.html",
@@ -85,31 +96,72 @@ def search_page(frame: Frame, query: SearchQuery, view: SearchView) -> str:
         last=first + len(view.results) - 1,
         numbers=numbers,
         links={
-            n: addresses.datasets(frame.language, query.words, query.department, n)
-            for n in range(1, pages + 1)
+            n: addresses.datasets(frame.language, query.words, page=n, chosen=query.chosen)
+            for n in {1, query.page - 1, query.page + 1, *(n for n in numbers if n)}
         },
-        chosen=next((d for d in view.departments if d.department == query.department), None),
+        facets=[facet for facet in view.facets if facet.values],
+        chosen=[
+            Chosen(name, value, titles.get((name, value), NO_TEXT), _without(frame, query, (name, value)))
+            for name, value in query.chosen
+        ],
+        known_cycles=get_args(UpdateCycle),
+        cleared=addresses.datasets(frame.language, query.words),
     )
 
 
-def dataset_page(frame: Frame, view: DatasetView, base_url: str) -> str:
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A value that is narrowed down by."""
+
+    name: FacetName
+    value: str
+    title: LocalText
+    """Of a department; may be empty."""
+    without: str
+    """Address of the same search without it."""
+
+
+def _without(frame: Frame, query: SearchQuery, left_out: tuple[FacetName, str]) -> str:
+    rest = [each for each in query.chosen if each != left_out]
+    return addresses.datasets(frame.language, query.words, chosen=rest)
+
+
+def dataset_page(frame: Frame, view: DatasetView, query: RowsQuery, base_url: str) -> str:
     """One dataset at one release: facts, rows, promise, quality, fields, releases, citation."""
     main = view.files[0] if view.files else None
+    number = view.release.number
+    found = view.found
+
+    def rows_at(asked: RowsQuery) -> str:
+        return addresses.rows(frame.language, view.department, view.dataset, number, asked)
+
+    cited = replace(query, page=1) if found is None or not found.problem else RowsQuery()
+    pages = found.pages if found is not None else 1
+    api = addresses.api_rows(view.rows_url, cited) if view.rows_url else None
     return render(
         templates(),
         "dataset.html",
         frame,
         view=view,
         main=main,
-        table=preview(view.fields, view.preview),
+        query=query,
+        found=found,
+        table=preview(view.fields, view.preview) if found is None else preview(found.fields, found.rows),
+        rows_form=rows_at(RowsQuery()),
+        rows_pages=pages,
+        rows_numbers=page_numbers(query.page, pages) if query.page <= pages else [],
+        rows_links={n: f"{rows_at(replace(query, page=n))}#rows" for n in range(1, pages + 1)},
+        rows_first=(query.page - 1) * found.page_size + 1 if found is not None else 1,
+        operators=OPERATORS,
+        cited=cited,
         scores=[score_row(view.quality, d) for d in view.quality.dimensions],
         overall=overall_reason(view.quality),
         days_late=None if view.due_at is None else formats.days_late(view.due_at, frame.now),
         late=view.due_at is not None and view.due_at < frame.now,
         commands=commands(main, base_url) if main else None,
-        rows_command=f"curl {shlex.quote(base_url + view.rows_url)}" if view.rows_url else None,
-        permanent=base_url
-        + addresses.dataset(frame.language, view.department, view.dataset, view.release.number),
+        rows_command=f"curl {shlex.quote(base_url + api)}" if api else None,
+        permanent_path=rows_at(cited),
+        permanent=base_url + rows_at(cited),
         year=formats.local(view.release.released_at).year,
     )
 

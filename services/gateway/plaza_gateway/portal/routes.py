@@ -14,17 +14,13 @@ from plaza_design.i18n import Language, negotiate
 from plaza_design.pages import Frame, Link, LinkGroup, Theme
 from plaza_kit.errors import PlazaError
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 
-from plaza_gateway.portal import addresses, pages
+from plaza_gateway.portal import addresses, asked, pages
 from plaza_gateway.portal.source import PortalSource
-from plaza_gateway.portal.views import SearchQuery, Site, TombstoneView
+from plaza_gateway.portal.views import Site, TombstoneView
 from plaza_gateway.transcode.problems import Problem
 
-LONGEST_WORDS = 200
-"""Characters of a search that are used; the rest is cut off."""
-
-_DEEPEST_PAGE = 100_000
 _YEAR = 365 * 24 * 3600
 _LONGEST_FORM = 8_192
 
@@ -50,6 +46,7 @@ def portal_router(source: PortalSource, site: Site, clock: Clock = _now) -> APIR
         for path, page in (
             ("/", portal.home),
             ("/datasets", portal.search),
+            ("/suggest", portal.suggest),
             ("/datasets/{department}/{dataset}", portal.dataset),
             ("/datasets/{department}/{dataset}/releases/{release:int}", portal.dataset),
             ("/{rest:path}", portal.nowhere),
@@ -129,23 +126,30 @@ class _Portal:
         return _html(pages.home_page(frame, view, self._base_url(request)))
 
     async def search(self, request: Request, language: Language) -> Response:
-        asked = request.query_params
-        query = SearchQuery(
-            words=" ".join(asked.get("q", "").split())[:LONGEST_WORDS],
-            department=asked.get("department") or None,
-            page=_page_number(asked.get("page", "")),
-        )
+        query = asked.search_query(request.query_params)
         view = await self.source.search(query)
         frame = replace(self._frame(request, language), search_words=query.words)
         return _html(pages.search_page(frame, query, view))
 
+    async def suggest(self, request: Request, language: Language) -> Response:
+        typed = asked.search_query(request.query_params).words
+        titles = [title.said(language).text for title in await self.source.suggest(typed)]
+        return JSONResponse(
+            titles, headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+        )
+
     async def dataset(self, request: Request, language: Language) -> Response:
         at = request.path_params
-        view = await self.source.dataset(at["department"], at["dataset"], at.get("release"))
+        query, as_form = asked.rows_query(request.query_params)
+        if as_form and "release" in at:
+            here = addresses.rows(language, at["department"], at["dataset"], at["release"], query)
+            return RedirectResponse(f"{here}#rows", 303, {"Cache-Control": "no-store"})
+        view = await self.source.dataset(at["department"], at["dataset"], at.get("release"), query)
         frame = self._frame(request, language)
         if isinstance(view, TombstoneView):
             return _html(pages.tombstone_page(frame, view), 410)
-        return _html(pages.dataset_page(frame, view, self._base_url(request)))
+        status = 400 if view.found is not None and view.found.problem else 200
+        return _html(pages.dataset_page(frame, view, query, self._base_url(request)), status)
 
     async def nowhere(self, request: Request, language: Language) -> Response:
         return error_response(request, self.site, 404, self.clock())
@@ -155,7 +159,12 @@ class _Portal:
         if not in_data:
             return frame
         nav = tuple(replace(link, current=i == 0) for i, link in enumerate(frame.nav))
-        return replace(frame, nav=nav, search_action=addresses.datasets(language))
+        return replace(
+            frame,
+            nav=nav,
+            search_action=addresses.datasets(language),
+            suggest_action=addresses.suggestions(language),
+        )
 
     def _base_url(self, request: Request) -> str:
         return _base_url(request, self.site)
@@ -200,11 +209,6 @@ def _language(request: Request) -> Language:
 
 def _theme(cookie: str | None) -> Theme | None:
     return "dark" if cookie == "dark" else "light" if cookie == "light" else None
-
-
-def _page_number(text: str) -> int:
-    """A page from an address; what is no number is page 1."""
-    return min(max(int(text), 1), _DEEPEST_PAGE) if text.isascii() and text.isdigit() and len(text) < 9 else 1
 
 
 def _html(body: str, status: int = 200) -> HTMLResponse:

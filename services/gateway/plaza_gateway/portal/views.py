@@ -21,6 +21,7 @@ FieldType = Literal["string", "integer", "number", "boolean", "date", "timestamp
 UpdateCycle = Literal[
     "real_time", "hourly", "daily", "weekly", "monthly", "quarterly", "yearly", "irregular", "unspecified"
 ]
+FacetName = Literal["department", "category", "format", "cycle", "licence"]
 ReleaseState = Literal["published", "superseded", "withdrawn"]
 
 
@@ -87,18 +88,29 @@ class SearchQuery:
     """What somebody looks for."""
 
     words: str = ""
-    department: str | None = None
+    chosen: tuple[tuple[FacetName, str], ...] = ()
+    """Values to narrow down by; those of one facet are alternatives."""
     page: int = 1
     """From 1."""
 
 
 @dataclass(frozen=True, slots=True)
-class DepartmentFacet:
-    """A department with the number of its datasets among the results."""
+class FacetValue:
+    """A value with the number of datasets that have it, the other facets' choices held."""
 
-    department: str
-    title: LocalText
-    count: int | None = None
+    value: str
+    """As addresses write it: a department's slug, `hourly`, `CSV`."""
+    count: int
+    title: LocalText = NO_TEXT
+    """Of a department; may be empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facet:
+    """What results can be narrowed down by."""
+
+    name: FacetName
+    values: tuple[FacetValue, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +121,42 @@ class SearchView:
     total: int
     """Of all pages."""
     page_size: int
-    departments: tuple[DepartmentFacet, ...] = ()
-    """Departments to narrow by, whatever is chosen now."""
+    facets: tuple[Facet, ...] = ()
+    """Without values: nothing to choose from, and left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowsQuery:
+    """Which rows of a release somebody wants to see. Together with the release it is citable."""
+
+    filter: str = ""
+    """In the form of AIP-160, as the rows API reads it."""
+    columns: tuple[str, ...] = ()
+    """None: all."""
+    order_by: str = ""
+    """`field` or `field desc`."""
+    page: int = 1
+    """From 1."""
+
+    @property
+    def asks(self) -> bool:
+        """Something else than the first rows."""
+        return bool(self.filter or self.columns or self.order_by or self.page > 1)
+
+
+@dataclass(frozen=True, slots=True)
+class RowsView:
+    """What a query found."""
+
+    fields: tuple[FieldView, ...]
+    """Of its columns, in their order."""
+    rows: tuple[tuple[str | None, ...], ...]
+    total: int
+    page_size: int
+    pages: int
+    """That can be leafed to."""
+    problem: str = ""
+    """Why the query cannot be read, in the words of the service; then there are no rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +307,8 @@ class DatasetView:
     """When the next release was or is promised; `None`: nothing can be said about keeping the promise."""
     rows_url: str | None = None
     """Path of the public rows API for this release, when there is one."""
+    found: RowsView | None = None
+    """What was asked of the rows; `None`: nothing special, see `preview`."""
 
 
 @dataclass(frozen=True, slots=True)

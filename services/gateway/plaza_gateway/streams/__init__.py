@@ -17,6 +17,7 @@ from plaza_gateway.transcode.shapes import Shapes
 STREAMS: tuple[HandWritten, ...] = (
     uploads.ROUTE,
     rows.ROUTE,
+    rows.OF_VERSION,
     quarantine.ROUTE,
     releases.ROUTE,
     directory.IMPORT,
@@ -27,6 +28,7 @@ STREAMS: tuple[HandWritten, ...] = (
 _DESCRIBED: Mapping[HandWritten, Callable[[Schema, Schemas], Schema]] = {
     uploads.ROUTE: uploads.describe,
     rows.ROUTE: rows.describe,
+    rows.OF_VERSION: rows.describe,
     releases.ROUTE: releases.describe,
     directory.IMPORT: directory.describe_import,
     directory.EXPORT: directory.describe_export,

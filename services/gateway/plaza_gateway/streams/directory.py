@@ -69,6 +69,8 @@ def describe_import(operation: Schema, schemas: Schemas) -> Schema:
                 "description": "What was imported; with `validateOnly` what would be, and every problem.",
                 "content": {"application/json": {"schema": answer}},
             },
+            "408": problem("The body stood still"),
+            "413": problem("The file is too large"),
             "415": problem("The body is no spreadsheet's bytes"),
         },
     }
@@ -89,6 +91,7 @@ IMPORT = HandWritten(
     template="/api/v1/{parent=departments/*}/directory:import",
     face="internal",
     endpoint=SPREADSHEET.endpoint,
+    carries="upload",
     request="plaza.catalogue.v1.ImportDirectoryHeader",
 )
 EXPORT = HandWritten(
@@ -97,4 +100,5 @@ EXPORT = HandWritten(
     template="/api/v1/{parent=departments/*}/directory:export",
     face="internal",
     endpoint=DirectoryExport,
+    carries="rows",
 )

@@ -57,7 +57,10 @@ class FileBody:
     async def answer(self, exchange: Exchange, variables: Mapping[str, str]) -> None:
         """See Endpoint. What the caller cuts off is cancelled without the end that would make it whole."""
         self._check_media_type(exchange)
-        wire = self._reader.read(variables, exchange.query, exchange.headers.get("if-match"), b"")
+        asked = exchange.headers
+        wire = self._reader.read(
+            variables, exchange.query, asked.get("if-match"), b"", asked.get("idempotency-key")
+        )
         header = self._kind.header.FromString(wire)
         call = self._call(timeout=self._timeout, metadata=exchange.metadata())
         messages = file_messages(self._kind.message, header, exchange.pieces(CHUNK))

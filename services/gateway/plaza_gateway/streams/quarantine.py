@@ -42,4 +42,5 @@ ROUTE = HandWritten(
     template="/api/v1/{parent=departments/*/datasets/*}/quarantine:export",
     face="internal",
     endpoint=QuarantineExport,
+    carries="rows",
 )

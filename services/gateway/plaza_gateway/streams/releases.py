@@ -204,6 +204,7 @@ ROUTE = HandWritten(
     template="/api/v1/{release=departments/*/datasets/*/releases/*}/files/{file_name}",
     face="public",
     endpoint=ReleaseFiles,
+    carries="rows",
     anonymous=True,
     without=frozenset({"offset", "limit"}),
 )

@@ -34,7 +34,12 @@ def describe(operation: Schema, schemas: Schemas) -> Schema:
             "content": {MEDIA_TYPE: {"schema": {}}},
         },
         "responses": operation["responses"]
-        | {"200": success, "415": problem("The body is not the bytes of a file")},
+        | {
+            "200": success,
+            "408": problem("The body stood still"),
+            "413": problem("The file is too large"),
+            "415": problem("The body is not the bytes of a file"),
+        },
     }
 
 
@@ -44,5 +49,6 @@ ROUTE = HandWritten(
     template="/api/v1/{parent=departments/*}/uploads",
     face="internal",
     endpoint=UPLOAD.endpoint,
+    carries="upload",
     request="plaza.ingestion.v1.UploadHeader",
 )

@@ -43,6 +43,8 @@ class Encoded:
     json: bytes
     etag: str
     """The message's own `etag` field; empty when it has none."""
+    next_page_token: str = ""
+    """The message's own; empty when it has none, and on the last page."""
 
 
 class Codec(Protocol):
@@ -79,7 +81,7 @@ class FastCodec:
             text = message.to_json(registry=self._registry, always_emit_implicit=True)
         except (ValueError, TypeError, OverflowError, EOFError) as error:
             raise Unreadable(f"{type_name}: {error}") from error
-        return Encoded(text.encode(), _etag(getattr(message, "etag", "")))
+        return Encoded(text.encode(), *_of_headers(message))
 
     def _type(self, type_name: str) -> type[FastMessage[Any]]:
         if type_name not in self._types:
@@ -115,10 +117,15 @@ class PlainCodec:
             )
         except (json_format.Error, DecodeError, ValueError) as error:
             raise Unreadable(f"{type_name}: {error}") from error
-        return Encoded(orjson.dumps(value), _etag(getattr(message, "etag", "")))
+        return Encoded(orjson.dumps(value), *_of_headers(message))
 
     def _empty(self, type_name: str) -> UpbMessage:
         return message_factory.GetMessageClass(self._pool.FindMessageTypeByName(type_name))()
+
+
+def _of_headers(message: Any) -> tuple[str, str]:
+    """What of a message stands in headers too."""
+    return _etag(getattr(message, "etag", "")), _etag(getattr(message, "next_page_token", ""))
 
 
 def _etag(value: object) -> str:

@@ -1,4 +1,5 @@
 """Entity tags: the `etag` of a resource (AIP-154) as HTTP headers (RFC 9110, sections 8.8.3 and 13.1).
+And the key that makes a repeated request harmless.
 
 In messages an etag stands without quotes; the quotes belong to the headers.
 """
@@ -9,6 +10,7 @@ import re
 
 from plaza_gateway.transcode.problems import Complaint, Problem
 
+_KEY = re.compile(r'("?)([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})("?)')
 _STRONG = re.compile(r'"([\x21\x23-\x7e]+)"')
 _ANY_TAG = re.compile(r'(?:W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
 
@@ -31,6 +33,17 @@ def expected(if_match: str) -> str:
     raise Problem.of_complaints(
         (Complaint("header", "If-Match", 'must be one entity tag, as in "4a6d", or *'),)
     )
+
+
+def idempotency_key(text: str) -> str:
+    """The UUID of an `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header: a string of RFC 9651, so in
+    quotes; without them it is understood too). Raises Problem (400)."""
+    found = _KEY.fullmatch(text.strip())
+    if found is None or found[1] != found[3]:
+        raise Problem.of_complaints(
+            (Complaint("header", "Idempotency-Key", "must be a UUID, a new one for each new request"),)
+        )
+    return found[2]
 
 
 def stale(detail: str) -> Problem:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import grpc
 from protovalidate import Validator
@@ -17,6 +17,9 @@ from plaza_gateway.transcode.plans import RequestPlan
 from plaza_gateway.transcode.requests import RequestReader
 from plaza_gateway.transcode.routes import Route, parse_template
 from plaza_gateway.transcode.shapes import Shapes
+
+Carries = Literal["upload", "rows"]
+"""What a hand-written route moves: a file in, rows or a file out."""
 
 
 class Endpoint(Protocol):
@@ -71,6 +74,7 @@ class HandWritten:
     """As in `google.api.http`."""
     face: Face
     endpoint: Callable[[Route, Tools], Endpoint]
+    carries: Carries
     anonymous: bool = False
     without: frozenset[str] = field(default_factory=frozenset)
     """Request fields that no caller can set."""

@@ -21,6 +21,14 @@ BODY_LIMIT = 1024 * 1024
 _FORWARDED = ("authorization", "traceparent", "tracestate", "x-request-id")
 
 
+def raw_path(scope: Scope) -> str:
+    """The path of a request as it came, still percent-encoded."""
+    raw = scope.get("raw_path")
+    if raw:
+        return str(raw.partition(b"?")[0].decode("latin-1"))
+    return quote(scope["path"], safe="/:@!$&'()*+,;=~")
+
+
 class CallerLeft(Exception):
     """The caller closed the connection; nobody waits for an answer."""
 
@@ -46,10 +54,7 @@ class Exchange:
             self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
         self.verb: str = scope["method"]
         self.query: bytes = scope.get("query_string", b"")
-        raw = scope.get("raw_path")
-        self.raw_path: str = (
-            raw.partition(b"?")[0].decode("latin-1") if raw else quote(scope["path"], safe="/:@!$&'()*+,;=~")
-        )
+        self.raw_path: str = raw_path(scope)
         self.started = False
 
     @property

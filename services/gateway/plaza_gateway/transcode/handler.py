@@ -12,15 +12,18 @@ from protovalidate import Validator
 from plaza_gateway.transcode import conditions
 from plaza_gateway.transcode.codec import Codec, FastCodec, Unreadable
 from plaza_gateway.transcode.descriptors import Contract, ContractError, Face
-from plaza_gateway.transcode.endpoints import Endpoint, HandWritten, Tools
-from plaza_gateway.transcode.exchange import CallerLeft, Exchange, Receive, Scope, Send
+from plaza_gateway.transcode.endpoints import Carries, Endpoint, HandWritten, Tools
+from plaza_gateway.transcode.exchange import CallerLeft, Exchange, Receive, Scope, Send, raw_path
+from plaza_gateway.transcode.partial import split
 from plaza_gateway.transcode.places import Places
+from plaza_gateway.transcode.plans import reads_in_part
 from plaza_gateway.transcode.problems import Problem
 from plaza_gateway.transcode.responses import ResponseWriter, StreamBroken
 from plaza_gateway.transcode.routes import Match, Route, RouteTable, UndecodablePath, on_face, routes_of
 from plaza_gateway.transcode.shapes import Shapes
 
 _log = logging.getLogger(__name__)
+_MATCH = "plaza.match"
 
 
 class Transcoder:
@@ -56,10 +59,28 @@ class Transcoder:
         self._table = RouteTable(self.routes)
         codec = codec or FastCodec(descriptor_set)
         tools = Tools(Shapes(contract), codec, Validator(), channels, deadline_seconds, stream_seconds)
+        self._carries: dict[int, Carries] = {id(route): each.carries for route, each in own.items()}
+        # Rows as a page of JSON are rows too.
+        self._carries |= {id(route): "rows" for route in self.routes if route.path.endswith("/rows")}
         self._endpoints: dict[int, Endpoint] = {
             id(route): own[route].endpoint(route, tools) if route in own else _Transcoded(route, tools)
             for route in self.routes
         }
+
+    def known(self, scope: Scope) -> tuple[Route, Carries | None, bool] | None:
+        """The route of a request's path and method (of another method's, when the method is OPTIONS or
+        impossible here), what it carries, and whether there is a GET; None for no route. What was found is kept
+        in the scope."""
+        try:
+            found = self._table.find(raw_path(scope))
+        except UndecodablePath:
+            return None
+        if found is None:
+            return None
+        scope[_MATCH] = found
+        verb: str = "GET" if scope["method"] == "HEAD" else scope["method"]
+        route, _ = found.routes.get(verb) or next(iter(found.routes.values()))
+        return route, self._carries.get(id(route)), "GET" in found.routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request. `scope["plaza.route"]` is set to the template, for metrics.
@@ -82,7 +103,7 @@ class Transcoder:
             await exchange.refuse(Problem(500, "INTERNAL", "an internal error; the logs name it"))
 
     async def _answer(self, exchange: Exchange, scope: Scope) -> None:
-        found = self._find(exchange)
+        found: Match = scope.get(_MATCH) or self._find(exchange)
         scope["plaza.route"] = next(iter(found.routes.values()))[0].path
         if exchange.verb == "OPTIONS":
             await exchange.answer(204, b"", {"Allow": found.allow})
@@ -131,6 +152,8 @@ class _Transcoded:
         self._writer = ResponseWriter(tools.codec, route.method.response, anonymous=route.anonymous)
         self._streaming = route.method.server_streaming
         self._timeout = tools.stream_seconds if self._streaming else tools.deadline_seconds
+        # What can be read in part.
+        self._answer = tools.shapes[route.method.response] if reads_in_part(route) else None
         path, channel = route.method.rpc_path, tools.channel(route)
         # Both take and give raw wire bytes.
         self._call: Any = tools.server_stream(route) if self._streaming else channel.unary_unary(path)
@@ -143,7 +166,13 @@ class _Transcoded:
         body = await exchange.body()
         if body and self._takes_body:
             _require_json(exchange)
-        wire = self._reader.read(variables, exchange.query, exchange.headers.get("if-match"), body)
+        query, partial = exchange.query, None
+        if self._answer is not None:
+            query, partial = split(query, self._answer)
+        headers = exchange.headers
+        wire = self._reader.read(
+            variables, query, headers.get("if-match"), body, headers.get("idempotency-key")
+        )
         call = self._call(wire, timeout=self._timeout, metadata=exchange.metadata())
         async with exchange.watching(call):
             if self._streaming:
@@ -151,7 +180,7 @@ class _Transcoded:
             else:
                 answer = await call
         if not self._streaming:
-            await self._writer.unary(exchange, answer)
+            await self._writer.unary(exchange, answer, partial)
 
 
 def _require_json(exchange: Exchange) -> None:

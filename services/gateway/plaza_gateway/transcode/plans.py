@@ -34,6 +34,9 @@ class RequestPlan:
         mask = self.shape.by_name.get("update_mask")
         self.mask_field = mask if mask and mask.kind is Kind.FIELD_MASK and self.resource else None
         self.etag_path = self._find_etag()
+        request_id = self.shape.by_name.get("request_id")
+        self.request_id = request_id if request_id and request_id.kind is Kind.STRING else None
+        """The field that makes a repeated call harmless (AIP-155); None when the request has none."""
 
     @property
     def whole_body(self) -> bool:
@@ -67,3 +70,12 @@ class RequestPlan:
 
 def _is_etag(found: FieldShape | None) -> bool:
     return found is not None and found.kind is Kind.STRING and found.single
+
+
+def reads_in_part(route: Route) -> bool:
+    """`fields` may name members of the answer: of a GET that answers one JSON object."""
+    return (
+        route.verb == "GET"
+        and not route.method.server_streaming
+        and route.method.response != "google.api.HttpBody"
+    )

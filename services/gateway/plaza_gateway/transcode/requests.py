@@ -41,7 +41,14 @@ class RequestReader:
         self._codec = codec
         self._validator = validator
 
-    def read(self, variables: Mapping[str, str], query: bytes, if_match: str | None, body: bytes) -> bytes:
+    def read(
+        self,
+        variables: Mapping[str, str],
+        query: bytes,
+        if_match: str | None,
+        body: bytes,
+        idempotency_key: str | None = None,
+    ) -> bytes:
         """The wire bytes. Raises Problem: 400 with the wrong places, 412, or 422 when only rules are broken
         that the API document cannot express."""
         parameters = read_query(query, self.plan.query)
@@ -52,6 +59,8 @@ class RequestReader:
         self._bind(draft, variables)
         if if_match is not None and self.plan.route.verb != "GET":
             self._expect(draft, if_match)
+        if idempotency_key is not None and self.plan.route.verb != "GET":
+            self._identify(draft, idempotency_key)
         if self.plan.mask_field is not None and draft.mask is not None:
             draft.document[self.plan.mask_field.json_name] = draft.mask.text
         wire = self._validated(draft)
@@ -136,6 +145,27 @@ class RequestReader:
             # What is wrong whatever the state comes first (RFC 9110, section 13.2.1).
             draft.contradiction = _get(draft.document, self.plan.etag_path) not in (None, "", etag)
             _put(draft.document, self.plan.etag_path, etag)
+
+    def _identify(self, draft: _Draft, text: str) -> None:
+        """Idempotency-Key is the request's `request_id`. Where the method is idempotent by itself, a key that the
+        request has no place for changes nothing (RFC 9110, section 9.2.2)."""
+        field = self.plan.request_id
+        if field is None and self.plan.route.verb in ("PUT", "DELETE"):
+            return
+        if field is None:
+            raise Problem(
+                400,
+                "IDEMPOTENCY_UNSUPPORTED",
+                f"{self.plan.route.verb} {self.plan.route.path} keeps no record of requests, so that a repeated one "
+                "is done again",
+                remedy="Leave Idempotency-Key out; look what became of the first request before you repeat it.",
+            )
+        key = conditions.idempotency_key(text)
+        if _get(draft.document, (field.json_name,)) not in (None, "", key):
+            raise Problem.of_complaints(
+                (Complaint("header", "Idempotency-Key", f"differs from {field.json_name} in the request"),)
+            )
+        draft.document[field.json_name] = key
 
     def _validated(self, draft: _Draft) -> bytes:
         try:

@@ -13,6 +13,8 @@ from google.api import httpbody_pb2
 from plaza_gateway.transcode import conditions
 from plaza_gateway.transcode.codec import Codec
 from plaza_gateway.transcode.exchange import Exchange
+from plaza_gateway.transcode.links import next_page
+from plaza_gateway.transcode.partial import MEDIA_TYPE, Partial
 from plaza_gateway.transcode.problems import Problem
 
 HTTP_BODY = "google.api.HttpBody"
@@ -48,14 +50,16 @@ class ResponseWriter:
         """The response is `google.api.HttpBody`."""
         return self._type_name == HTTP_BODY
 
-    async def unary(self, exchange: Exchange, wire: bytes) -> None:
-        """Answer one message. Raises Unreadable when it is none."""
+    async def unary(self, exchange: Exchange, wire: bytes, partial: Partial | None = None) -> None:
+        """Answer one message, or what of it is wanted. Raises Unreadable when it is none."""
         if self.ready_bytes:
             body = httpbody_pb2.HttpBody.FromString(wire)
             await exchange.answer(200, body.data, self._headers(media_type(body.content_type)))
             return
         encoded = self._codec.encode(self._type_name, wire)
         headers = self._headers("application/json")
+        if exchange.verb in ("GET", "HEAD"):
+            headers |= next_page(exchange.query, encoded.next_page_token)
         if etag := conditions.header_of(encoded.etag):
             headers["ETag"] = etag
             known = exchange.headers.get("if-none-match")
@@ -63,7 +67,9 @@ class ResponseWriter:
                 del headers["Content-Type"]
                 await exchange.answer(304, b"", headers)
                 return
-        await exchange.answer(200, encoded.json, headers)
+        if partial is not None:
+            headers["Content-Type"] = MEDIA_TYPE
+        await exchange.answer(200, encoded.json if partial is None else partial.of(encoded.json), headers)
 
     async def stream(self, exchange: Exchange, call: Any, more: Mapping[str, str] | None = None) -> None:
         """Answer a server stream. The first message is read before anything is sent, so that an early error

@@ -106,10 +106,19 @@ class Rows(sharing_pb2_grpc.RowsServiceServicer):
     """`early`, `late` or `silent`: before the first piece, after it, or without a trailer."""
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     endless: bool = False
+    token: str = ""
+    """Of the next page."""
+    pause: float = 0
+    """Seconds before the second piece."""
 
     async def ReadRows(self, request: Any, context: Any) -> AsyncIterator[sharing_pb2.ReadRowsResponse]:
         self.requests.append(request)
-        kinds = {2: "text/csv; charset=utf-8", 3: "application/x-ndjson"}
+        kinds = {
+            2: "text/csv; charset=utf-8",
+            3: "application/x-ndjson",
+            4: "application/vnd.apache.parquet",
+            5: "application/vnd.apache.arrow.stream",
+        }
         header = sharing_pb2.RowsHeader(
             content_type=kinds.get(request.format, "application/json"),
             version=7,
@@ -121,12 +130,16 @@ class Rows(sharing_pb2_grpc.RowsServiceServicer):
             await refuse(Unavailable("the lake does not answer"), context)
         pieces = [b"time,pm2_5\n", b"1,2\n"]
         if request.format not in kinds:
-            pieces = [b'{"version":7,"columns":["a"],', b'"rows":[["1"]],"nextPageToken":""}']
+            pieces = [
+                b'{"version":7,"columns":["a"],',
+                f'"rows":[["1"]],"nextPageToken":"{self.token}"}}'.encode(),
+            ]
         yield sharing_pb2.ReadRowsResponse(chunk=pieces[0])
         if self.breaks == "late":
             await refuse(Unavailable("the lake went away"), context)
         if self.breaks == "silent":
             return
+        await asyncio.sleep(self.pause)
         try:
             while self.endless:
                 yield sharing_pb2.ReadRowsResponse(chunk=b"x" * 65_536)
@@ -220,6 +233,7 @@ class Portal(opendata_pb2_grpc.PortalServiceServicer):
     """Bytes that are missing at the end of a file."""
     reads: list[opendata_pb2.ReadReleaseFileRequest] = field(default_factory=list)
     searches: list[opendata_pb2.SearchOpenDatasetsRequest] = field(default_factory=list)
+    rows: list[opendata_pb2.ReadReleaseRowsRequest] = field(default_factory=list)
     metadata: dict[str, Any] = field(default_factory=dict)
 
     async def GetPortalSummary(self, request: Any, context: Any) -> opendata_pb2.PortalSummary:
@@ -237,8 +251,34 @@ class Portal(opendata_pb2_grpc.PortalServiceServicer):
         for index in range(start, stop):
             found.append(open_dataset())
             found[-1].name = f"departments/ecology/datasets/air-{index}/openDataset"
-        return opendata_pb2.SearchOpenDatasetsResponse(
+        answer = opendata_pb2.SearchOpenDatasetsResponse(
             datasets=found, next_page_token=str(stop) if stop < self.found else "", total_size=self.found
+        )
+        value = opendata_pb2.OpenFacetValue(
+            value="departments/ecology", display_name="生态环境局", display_name_en="Ecology", count=1
+        )
+        answer.facets.add(facet=opendata_pb2.OPEN_FACET_DEPARTMENT, values=[value], value_count=1)
+        cycle = opendata_pb2.OpenFacetValue(value="UPDATE_CYCLE_HOURLY", count=1)
+        answer.facets.add(facet=opendata_pb2.OPEN_FACET_UPDATE_CYCLE, values=[cycle], value_count=1)
+        return answer
+
+    async def SuggestOpenDatasets(
+        self, request: Any, context: Any
+    ) -> opendata_pb2.SuggestOpenDatasetsResponse:
+        found = opendata_pb2.OpenSuggestion(
+            display_name="空气质量小时值", display_name_en="Air quality, hourly"
+        )
+        return opendata_pb2.SuggestOpenDatasetsResponse(suggestions=[found])
+
+    async def ReadReleaseRows(self, request: Any, context: Any) -> opendata_pb2.ReadReleaseRowsResponse:
+        self.rows.append(request)
+        if request.filter == "?":
+            await refuse(InvalidArgument("filter, character 1: this sign means nothing"), context)
+        fields = open_dataset().contract.fields
+        shown = [each for each in fields if not request.columns or each.name in request.columns]
+        cells = [opendata_pb2.PreviewCell(text=f"{each.name}!") for each in shown]
+        return opendata_pb2.ReadReleaseRowsResponse(
+            rows=[opendata_pb2.PreviewRow(cells=cells)], fields=shown, all_fields=fields, total_size=41
         )
 
     async def GetOpenDataset(self, request: Any, context: Any) -> opendata_pb2.OpenDataset:
@@ -271,6 +311,8 @@ class City:
     ingestion: Ingestion
     rows: Rows
     portal: Portal
+    address: str = ""
+    """Of the server that all the services share."""
 
 
 def settings(address: str, faces: tuple[str, ...] = ("public", "internal"), **more: Any) -> GatewaySettings:
@@ -302,5 +344,5 @@ async def city(faces: tuple[str, ...] = ("public", "internal"), **more: Any) -> 
             app.router.lifespan_context(app),
             httpx.AsyncClient(transport=transport, base_url="http://plaza.test") as http,
         ):
-            yield City(http, app, ingestion, rows, portal)
+            yield City(http, app, ingestion, rows, portal, address)
         await server.stop(grace=None)

@@ -5,6 +5,15 @@ from __future__ import annotations
 from enum import StrEnum
 
 
+class PullStep(StrEnum):
+    """How far a pulled file is on its way to being an upload; tests end the process there."""
+
+    MOVED = "moved"
+    """The file lies among the uploads, the database does not know."""
+    ADOPTED = "adopted"
+    """The run waits for its load, the worker has not heard of it."""
+
+
 class LoadStep(StrEnum):
     """How far the commit of a load is; tests end the process there."""
 

@@ -40,6 +40,11 @@ def check_manifest(manifest: worker_pb2.CompleteLoadRequest, folder: str) -> Non
         raise ManifestContradicts(f"{refused} rows are refused, but {counted} have a reason")
 
 
+def check_pulled_path(path: str, folder: str) -> None:
+    """That a pulled file lies in its lease's own folder. Raises PathOutsideLease."""
+    _check_path("file", path, folder)
+
+
 def _check_path(name: str, path: str, folder: str) -> None:
     parts = path.split("/")
     if (

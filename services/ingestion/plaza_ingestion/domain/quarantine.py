@@ -25,7 +25,8 @@ NOT_REPAIRED: Final = "not_repaired"
 """Reason of a repaired row in which every cell is empty."""
 
 _ROW_ID: Final = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-([1-9][0-9]{0,17})")
-_QUOTED: Final = re.compile(r'"[^"]*"')
+# From the first quote to the last: a cell may hold quotes itself.
+_QUOTED: Final = re.compile(r'".*"', re.DOTALL)
 
 
 class RowState(StrEnum):
@@ -82,8 +83,8 @@ class ReservedColumn(InvalidArgument):
 
 
 def replay_contract(contract: contract_pb2.Contract) -> contract_pb2.Contract:
-    """The contract in force as a repair file is judged by it: CSV in UTF-8 with commas, whatever the source is,
-    and the row's name as one more required field. Raises ReservedColumn."""
+    """The contract in force as a repair file is judged by it: a table as a spreadsheet program saves it, whatever
+    the source is, and the row's name as one more required field. Raises ReservedColumn."""
     for field in contract.fields:
         if ROW_COLUMN in (field.name, field.source_name):
             raise ReservedColumn(

@@ -132,10 +132,15 @@ def line(cells: Iterable[str]) -> bytes:
 
 
 def _columns(contract: Mapping[str, Any]) -> Iterator[str]:
-    built = {(step.get("build_timestamp") or {}).get("target") for step in contract.get("steps") or ()}
+    # Only steps that build a field have a target.
+    built = {kind.get("target") for step in contract.get("steps") or () for kind in _kinds(step)}
     for field in contract.get("fields") or ():
         if field.get("source_name") or field.get("name") not in built:
             yield str(field.get("source_name") or field.get("name"))
+
+
+def _kinds(step: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    return (kind for kind in step.values() if isinstance(kind, Mapping))
 
 
 def _values(record: bytes, headings: Sequence[str]) -> list[str] | None:

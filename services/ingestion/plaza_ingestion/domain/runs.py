@@ -4,6 +4,9 @@
                  ↘ (lease runs out: leased again)   ↘ failed, from everywhere before the end
        ↘ cancelled, by a person, until it is being committed
 
+The run of a pull goes through queued → leased → running twice: its worker first brings the file, then the run
+waits again, and whoever leases it next loads that file.
+
 A lease is a fence: every taking makes a new token, and only the newest one moves the run.
 """
 
@@ -53,6 +56,8 @@ class Action(StrEnum):
     """Its worker is alive."""
     HAND_OVER = "hand over"
     """The worker has staged everything; ingestion commits."""
+    BRING = "bring"
+    """The worker has fetched the file of a pull; its load waits for a worker."""
     SUCCEED = "succeed"
     FAIL = "fail"
     CANCEL = "cancel"
@@ -70,6 +75,7 @@ _NEXT: Final[Mapping[RunState, Mapping[Action, RunState]]] = {
     RunState.LEASED: {
         Action.TAKE: RunState.LEASED,
         Action.RENEW: RunState.RUNNING,
+        Action.BRING: RunState.QUEUED,
         Action.HAND_OVER: RunState.COMMITTING,
         Action.SUCCEED: RunState.SUCCEEDED,
         Action.FAIL: RunState.FAILED,
@@ -78,6 +84,7 @@ _NEXT: Final[Mapping[RunState, Mapping[Action, RunState]]] = {
     RunState.RUNNING: {
         Action.TAKE: RunState.LEASED,
         Action.RENEW: RunState.RUNNING,
+        Action.BRING: RunState.QUEUED,
         Action.HAND_OVER: RunState.COMMITTING,
         Action.SUCCEED: RunState.SUCCEEDED,
         Action.FAIL: RunState.FAILED,
@@ -158,6 +165,11 @@ class Standing:
         """To ingestion, which commits. Raises LeaseLost."""
         self._check(lease)
         return replace(self, state=_after(self.state, Action.HAND_OVER), lease_until=None)
+
+    def bring(self, lease: LeaseToken) -> Standing:
+        """Back to the queue with the file of a pull; who loses its load is counted anew. Raises LeaseLost."""
+        self._check(lease)
+        return replace(self, state=_after(self.state, Action.BRING), attempts=0, lease_until=None)
 
     def finish(self, lease: LeaseToken) -> Standing:
         """By the worker, where nothing is to be committed. Raises LeaseLost."""

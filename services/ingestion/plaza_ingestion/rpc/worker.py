@@ -6,14 +6,16 @@ from plaza.ingestion.v1 import worker_pb2 as pb
 from plaza.ingestion.v1 import worker_pb2_grpc
 from plaza_kit.rpc.server import ServicerContext
 
+from plaza_ingestion.usecases.bringing import Bringing
 from plaza_ingestion.usecases.leases import Leases
 
 
 class WorkerServicer(worker_pb2_grpc.WorkerServiceServicer):
     """All methods; errors are turned into statuses by the guard."""
 
-    def __init__(self, leases: Leases) -> None:
+    def __init__(self, leases: Leases, bringing: Bringing) -> None:
         self._leases = leases
+        self._bringing = bringing
 
     async def LeaseWork(self, request: pb.LeaseWorkRequest, rpc: ServicerContext) -> pb.LeaseWorkResponse:
         return await self._leases.lease(request)
@@ -32,6 +34,12 @@ class WorkerServicer(worker_pb2_grpc.WorkerServiceServicer):
     ) -> pb.CompleteLoadResponse:
         await self._leases.complete_load(request)
         return pb.CompleteLoadResponse()
+
+    async def CompletePull(
+        self, request: pb.CompletePullRequest, rpc: ServicerContext
+    ) -> pb.CompletePullResponse:
+        await self._bringing.complete(request)
+        return pb.CompletePullResponse()
 
     async def FailWork(self, request: pb.FailWorkRequest, rpc: ServicerContext) -> pb.FailWorkResponse:
         await self._leases.fail(request)

@@ -6,8 +6,6 @@ one column more in what the worker staged.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BufferedReader
@@ -23,11 +21,11 @@ from plaza_lake.tables import Lake
 from plaza_lake.write import StagedFile
 
 from plaza_ingestion.domain.quarantine import ROW_COLUMN, RefusedAgain, RowId, without_cells
+from plaza_ingestion.domain.repair_names import RowNames
 from plaza_ingestion.storage.final_files import Staged, Target, check_rows, read_refused
 from plaza_ingestion.storage.staging import StagedFileChanged, sync
 
 _ROWS_AT_ONCE: Final = 65_536
-_HEADING_BYTES: Final = 1 << 20
 _IDS: Final = TableSchema((Column("id", FieldType.STRING),), ("id",))
 
 
@@ -58,7 +56,7 @@ def judge(lake: Lake, staged: Staged, target: Target, source: BufferedReader) ->
     try:
         check_rows(staged)
         accepted = list(_accepted(lake, staged, target))
-        return Judged(accepted, list(_refused(lake, staged, target, _row_column(source))))
+        return Judged(accepted, list(_refused(lake, staged, target, RowNames.of(source))))
     except (pa.ArrowException, ValueError, KeyError, TypeError) as error:
         raise StagedFileChanged(
             f"the staged files cannot be read: {error}", remedy="replay the file again"
@@ -109,10 +107,10 @@ def _empty(file: StagedFile, schema: TableSchema) -> Iterator[bool]:
 
 
 def _refused(
-    lake: Lake, staged: Staged, target: Target, column: int
+    lake: Lake, staged: Staged, target: Target, names: RowNames
 ) -> Iterator[tuple[int, RefusedAgain | None, str]]:
     refused = list(read_refused(staged.refused))
-    rows = _known(lake, [_cell(row.original, column) for row in refused], target)
+    rows = _known(lake, [names.name_in(row.original) for row in refused], target)
     for one, row in zip(refused, rows, strict=True):
         again = None
         if row is not None:
@@ -133,24 +131,6 @@ def _known(lake: Lake, names: list[str], target: Target) -> list[RowId | None]:
         path.unlink()
     known = set(found.tolist()) if found is not None else set()
     return [row if number in known else None for number, row in enumerate(parsed)]
-
-
-def _row_column(source: BufferedReader) -> int:
-    """Which column names the rows; 0 when the heading cannot be read (then no line is accepted either)."""
-    source.seek(0)
-    text = source.read(_HEADING_BYTES).decode("utf-8-sig", errors="replace")
-    try:
-        return next(csv.reader(io.StringIO(text, newline="")), []).index(ROW_COLUMN)
-    except (csv.Error, ValueError):
-        return 0
-
-
-def _cell(original: bytes, column: int) -> str:
-    try:
-        cells = next(csv.reader(io.StringIO(original.decode("utf-8", errors="replace"), newline="")), [])
-    except csv.Error:
-        return ""
-    return cells[column] if column < len(cells) else ""
 
 
 def _path(file: StagedFile) -> Path:

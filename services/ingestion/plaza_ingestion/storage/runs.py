@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -22,11 +23,12 @@ from plaza_ingestion.domain.runs import ENDED, MAX_ATTEMPTS, LeaseToken, RunId, 
 
 _SELECT = (
     "SELECT r.*, u.file_name, u.path AS upload_path, u.sha256 AS upload_sha256, u.size_bytes AS upload_bytes"
-    " FROM runs r JOIN uploads u ON u.upload = r.upload WHERE "
+    " FROM runs r LEFT JOIN uploads u ON u.upload = r.upload WHERE "
 )
 _WAITING = "(r.state = 'queued' OR (r.state IN ('leased', 'running') AND r.lease_until <= :now))"
 _STATES = {state: runs_pb2.RunState.Value(f"RUN_STATE_{state.name}") for state in RunState}
-_JSON = frozenset({"manifest", "error", "proposal", "refused_by_reason"})
+_JSON = frozenset({"manifest", "error", "proposal", "refused_by_reason", "pulled"})
+_OPEN = "r.state NOT IN ('succeeded', 'failed', 'cancelled')"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class StoredRun:
     manifest: worker_pb2.CompleteLoadRequest
     commit_failures: int
     upload_path: str
+    """Empty while a pull has not brought its file; `upload_sha256` and `file_name` too."""
     upload_sha256: str
     upload_bytes: int
     file_name: str
@@ -59,7 +62,18 @@ class StoredRun:
     """When its worker last told how far it is."""
     started: bool
     """Whether a worker ever took it."""
+    missing_values: tuple[str, ...]
+    """Texts that an inference takes for no value."""
+    source: str
+    """Id of the source that it pulls; empty for other runs."""
+    pulled: worker_pb2.CompletePullRequest
+    """What its worker said when it brought the file."""
     pb: pb.Run
+
+    @property
+    def fetches(self) -> bool:
+        """Whether it waits for its file to be fetched."""
+        return bool(self.source) and not self.upload_path
 
     @property
     def name(self) -> str:
@@ -77,7 +91,8 @@ class NewRun:
     run: RunId
     department: str
     kind: RunKind
-    upload: str
+    upload: str | None
+    """None: of a pull, which brings it."""
     principal: str
     started_by: str
     create_time: datetime
@@ -88,15 +103,18 @@ class NewRun:
     run_grant: str = ""
     mode: LoadMode = LoadMode.APPEND
     replay: bool = False
+    missing_values: Sequence[str] = ()
+    source: str = ""
 
 
 async def insert(connection: AsyncConnection, new: NewRun) -> None:
     await connection.execute(
         text(
             "INSERT INTO runs (run, department, kind, state, dataset, upload, batch, contract,"
-            " contract_version, principal, started_by, run_grant, mode, replay, create_time) VALUES (:run, :department,"
-            " :kind, 'queued', :dataset, :upload, :batch, CAST(:contract AS jsonb), :contract_version,"
-            " :principal, :started_by, :run_grant, :mode, :replay, :create_time)"
+            " contract_version, principal, started_by, run_grant, mode, replay, missing_values, source,"
+            " create_time) VALUES (:run, :department, :kind, 'queued', :dataset, :upload, :batch,"
+            " CAST(:contract AS jsonb), :contract_version, :principal, :started_by, :run_grant, :mode, :replay,"
+            " :missing_values, :source, :create_time)"
         ),
         {
             "run": new.run,
@@ -112,6 +130,8 @@ async def insert(connection: AsyncConnection, new: NewRun) -> None:
             "run_grant": new.run_grant,
             "mode": new.mode.value,
             "replay": new.replay,
+            "missing_values": list(new.missing_values),
+            "source": new.source,
             "create_time": new.create_time,
         },
     )
@@ -131,6 +151,15 @@ async def find(
 async def locked_by_lease(connection: AsyncConnection, lease: str) -> StoredRun | None:
     """The run that has or had this lease, held until the transaction ends."""
     return await _one(connection, "r.lease = :lease" + _lock(True), {"lease": lease})
+
+
+async def open_pull(connection: AsyncConnection, department: str, source: str) -> StoredRun | None:
+    """The pull of a source that has not ended."""
+    return await _one(
+        connection,
+        f"r.department = :department AND r.source = :source AND {_OPEN}",
+        {"department": department, "source": source},
+    )
 
 
 async def next_waiting(connection: AsyncConnection, department: str, now: datetime) -> StoredRun | None:
@@ -247,10 +276,10 @@ def _stored(row: Any) -> StoredRun:
         ),
         manifest=parsed(row["manifest"], worker_pb2.CompleteLoadRequest()),
         commit_failures=row["commit_failures"],
-        upload_path=row["upload_path"],
-        upload_sha256=row["upload_sha256"],
-        upload_bytes=row["upload_bytes"],
-        file_name=row["file_name"],
+        upload_path=row["upload_path"] or "",
+        upload_sha256=row["upload_sha256"] or "",
+        upload_bytes=row["upload_bytes"] or 0,
+        file_name=row["file_name"] or "",
         warnings=tuple(row["warnings"]),
         revision=row["revision"],
         mode=LoadMode(row["mode"]),
@@ -258,6 +287,9 @@ def _stored(row: Any) -> StoredRun:
         pace=_pace(row),
         progress_time=row["progress_time"],
         started=row["start_time"] is not None,
+        missing_values=tuple(row["missing_values"]),
+        source=row["source"],
+        pulled=parsed(row["pulled"], worker_pb2.CompletePullRequest()),
         pb=_message(row),
     )
 
@@ -272,12 +304,12 @@ def _message(row: Any) -> pb.Run:
         name=f"{department}/runs/{row['run']}",
         kind=pb.RunKind.Value(f"RUN_KIND_{row['kind'].upper()}"),
         dataset=row["dataset"],
-        upload=f"{department}/uploads/{row['upload']}",
-        file_name=row["file_name"],
+        upload=f"{department}/uploads/{row['upload']}" if row["upload"] else "",
+        file_name=row["file_name"] or "",
         started_by=row["started_by"],
         progress=pb.Progress(
             bytes_done=row["bytes_done"],
-            bytes_total=row["upload_bytes"],
+            bytes_total=row["upload_bytes"] or 0,
             rows_read=row["rows_read"],
             rows_accepted=row["rows_accepted"],
             rows_refused=row["rows_refused"],
@@ -288,12 +320,14 @@ def _message(row: Any) -> pb.Run:
         warnings=row["warnings"],
         replay=row["replay"],
         rows_removed=row["rows_removed"],
+        source=f"{department}/sources/{row['source']}" if row["source"] else "",
+        unchanged=row["unchanged"],
     )
     if row["kind"] == RunKind.LOAD:
         run.mode = pb.LoadMode.Value(f"LOAD_MODE_{row['mode'].upper()}")
     if row["start_time"] is not None:
         run.start_time.FromDatetime(row["start_time"])
-    if row["state"] == RunState.RUNNING and row["rows_a_second"] > 0:
+    if row["state"] == RunState.RUNNING and row["upload_bytes"] and row["rows_a_second"] > 0:
         run.rate = round(row["rows_a_second"], 1)
         left = _pace(row).remaining_seconds(row["upload_bytes"] - row["bytes_done"])
         if left is not None:

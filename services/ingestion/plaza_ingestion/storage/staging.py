@@ -53,6 +53,15 @@ class Received:
     sha256: str
 
 
+@dataclass(frozen=True, slots=True)
+class LookedAt:
+    """A worker's file as it was hashed; a file that takes its name later is another one."""
+
+    received: Received
+    device: int
+    inode: int
+
+
 class IncomingFile:
     """An upload on its way in: invisible until `keep`."""
 
@@ -143,6 +152,42 @@ class Staging:
                 f" found {size} with {digest.hexdigest()}",
                 remedy="load the file again",
             )
+
+    def look(self, department: str, relative: str, kept: str) -> LookedAt:
+        """Hashes a worker's file and makes it durable; when it was adopted before, as `kept`. Raises as `opened`."""
+        try:
+            return self._look(department, relative)
+        except StagedFileMissing:
+            with suppress(StagedFileMissing):
+                return self._look(department, kept)
+            raise
+
+    def _look(self, department: str, relative: str) -> LookedAt:
+        with self.opened(department, relative) as file:
+            os.fsync(file.fileno())
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            known = os.fstat(file.fileno())
+            return LookedAt(Received(known.st_size, digest), known.st_dev, known.st_ino)
+
+    def adopt(self, department: str, relative: str, kept: str, looked: LookedAt) -> None:
+        """Moves a worker's file to a place among the uploads, in place of what an earlier try left there; when it
+        is there already nothing happens. Durable before this returns. Raises StagedFileChanged unless it is the
+        file that was looked at, and as `opened`."""
+        *to_folders, to_name = kept.split("/")
+        (self.prefix(department) / "/".join(to_folders)).mkdir(parents=True, exist_ok=True)
+        *from_folders, from_name = relative.split("/")
+        with (
+            self._folder(department, from_folders) as source,
+            self._folder(department, to_folders) as target,
+            suppress(FileNotFoundError),
+        ):
+            os.rename(from_name, to_name, src_dir_fd=source, dst_dir_fd=target)
+            os.fsync(target)
+        sync(self.prefix(department) / to_folders[0])
+        with self.opened(department, kept) as file:
+            found = os.fstat(file.fileno())
+        if (found.st_dev, found.st_ino) != (looked.device, looked.inode):
+            raise StagedFileChanged(f"{relative} was changed while it was taken", remedy="pull it again")
 
     def forget(self, department: str, run: str) -> None:
         """Removes what was staged for a run, best effort; uploads stay."""

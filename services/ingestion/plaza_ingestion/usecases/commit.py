@@ -39,7 +39,9 @@ from plaza_ingestion.storage.quarantined_rows import Place
 from plaza_ingestion.storage.runs import StoredRun
 from plaza_ingestion.usecases import replays
 from plaza_ingestion.usecases.leases import end_failed
+from plaza_ingestion.usecases.maintenance import after_commit
 from plaza_ingestion.usecases.ports import World
+from plaza_ingestion.usecases.pull_ends import pull_succeeded
 
 _log = telemetry.log("commit")
 
@@ -268,7 +270,9 @@ class Commit:
                 end_time=self._world.now(),
             )
             await batches.end(connection, run.batch, state, outcome.version)
+            await pull_succeeded(connection, run, run.pulled.cursor, self._world.now())
             await self._world.outbox.write(connection, event)
+            await after_commit(connection, run.dataset, outcome.version)
             if run.replay:
                 await self._tell_replayed(connection, run, outcome.version)
 

@@ -12,8 +12,8 @@ from plaza.ingestion.v1 import ingestion_pb2 as pb
 from plaza.ingestion.v1 import worker_pb2
 from plaza_kit import telemetry
 from plaza_kit.db import Scope
-from plaza_kit.db.reads import DatabaseAway
 from plaza_kit.db.jobs import defer_in
+from plaza_kit.db.reads import DatabaseAway
 from plaza_kit.errors import InvalidArgument
 from plaza_kit.names import parse_department
 from plaza_kit.policy import Resource
@@ -32,10 +32,13 @@ from plaza_ingestion.domain.runs import (
     RunState,
     Standing,
 )
-from plaza_ingestion.storage import batches, quarantined_rows, runs
+from plaza_ingestion.domain.sources import cursor_for_pull, pull_order
+from plaza_ingestion.storage import batches, quarantined_rows, runs, sources
 from plaza_ingestion.storage.runs import StoredRun
 from plaza_ingestion.storage.staging import StagedFileChanged
 from plaza_ingestion.usecases.ports import World
+from plaza_ingestion.usecases.pull_ends import pull_failed, source_of
+from plaza_ingestion.usecases.pulling import Pulling
 
 _log = telemetry.log("leases")
 
@@ -54,9 +57,11 @@ class Leases:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self._pulling = Pulling(world)
 
     async def lease(self, request: worker_pb2.LeaseWorkRequest) -> worker_pb2.LeaseWorkResponse:
-        """Waits for work, at most `wait` and 30 s. Raises NotPermitted."""
+        """Waits for work, at most `wait` and 30 s; pulls whose time has come are started first. Raises
+        NotPermitted."""
         department = parse_department(request.department)
         wait = min(max(request.wait.ToTimedelta().total_seconds(), 0.0), MAX_WAIT_SECONDS)
         loop = asyncio.get_running_loop()
@@ -64,6 +69,7 @@ class Leases:
         while True:
             # Each time again: a right that ends while somebody waits is not given work.
             self._world.policy.authorize("work.lease", Resource.of_department(department))
+            await self._pulling.start_due(department)
             work = await self._take(department)
             left = deadline - loop.time()
             if work is not None or left <= 0:
@@ -84,18 +90,29 @@ class Leases:
                 anew = {"progress_time": now, "rows_read": 0, "bytes_done": 0}
                 pace = {"rows_a_second": 0.0, "bytes_a_second": 0.0}
                 await runs.save(connection, run.run, standing, **first, **anew, **pace)
-                return _work(run, standing)
+                work = _work(run, standing)
+                if run.fetches:
+                    work.pull.CopyFrom(await self._order(connection, run))
+                return work
         return None
+
+    async def _order(self, connection: AsyncConnection, run: StoredRun) -> worker_pb2.PullOrder:
+        source = await sources.find(connection, source_of(run))
+        assert source is not None, "sources are not removed"
+        cursor = cursor_for_pull(source.cursor, run.contract_version)
+        return pull_order(source.name, source.definition, cursor, self._world.upload_limit_bytes)
 
     async def renew(self, request: worker_pb2.RenewLeaseRequest) -> worker_pb2.RenewLeaseResponse:
         """Raises LeaseLost."""
         now = self._world.now()
         until = self._until(now)
         async with self._world.database.transaction(Scope.of(caller())) as connection:
-            run = await self._held(connection, request.lease)
+            run = await held(self._world, connection, request.lease)
             standing = run.standing.renew(LeaseToken(request.lease), until)
             progress, before = request.progress, run.pb.progress
-            done, read = max(0, min(progress.bytes_done, run.upload_bytes)), max(0, progress.rows_read)
+            read, done = max(0, progress.rows_read), max(0, progress.bytes_done)
+            if not run.fetches:  # how much a source has to give nobody knows before
+                done = min(done, run.upload_bytes)
             seconds = (now - (run.progress_time or now)).total_seconds()
             pace = run.pace.after(seconds, read - before.rows_read, done - before.bytes_done)
             await runs.save(
@@ -117,7 +134,7 @@ class Leases:
     async def complete_inference(self, request: worker_pb2.CompleteInferenceRequest) -> None:
         """Raises LeaseLost, WrongKind. The same again is harmless."""
         async with self._world.database.transaction(Scope.of(caller())) as connection:
-            run = await self._held(connection, request.lease, RunKind.INFER)
+            run = await held(self._world, connection, request.lease, RunKind.INFER)
             if run.standing.state is RunState.SUCCEEDED:
                 return
             await runs.save(
@@ -134,14 +151,16 @@ class Leases:
         """Keeps the manifest and orders the commit, in one transaction. Raises LeaseLost, WrongKind,
         ManifestContradicts, PathOutsideLease, StagedFileMissing, NotAPlainFile. The same again is harmless."""
         async with self._world.database.transaction(Scope.of(caller())) as connection:
-            run = await self._held(connection, request.lease, RunKind.LOAD)
+            run = await held(self._world, connection, request.lease, RunKind.LOAD)
         if run.manifest.lease == request.lease:
             return
+        if run.fetches:
+            raise WrongKind(f"{run.name} has no file yet", remedy="fetch it first, and complete the pull")
         run.standing.hand_over(LeaseToken(request.lease))  # of a lost lease no file need be there
         check_manifest(request, output_path(run.run, request.lease))
         await asyncio.to_thread(self._look_at_files, run.department, request)
         async with self._world.database.transaction(Scope.of(caller())) as connection:
-            run = await self._held(connection, request.lease, RunKind.LOAD)
+            run = await held(self._world, connection, request.lease, RunKind.LOAD)
             if run.manifest.lease == request.lease:
                 return
             await runs.save(
@@ -154,7 +173,7 @@ class Leases:
                 rows_accepted=request.accepted.rows,
                 rows_refused=request.refused.rows,
                 refused_by_reason=dict(request.refused_by_reason),
-                warnings=list(request.warnings),
+                warnings=[*run.pulled.warnings, *request.warnings],
             )
             arguments = {"department": run.department, "run": run.run}
             await defer_in(connection, COMMIT_JOB, arguments, lock=run.dataset)
@@ -162,7 +181,7 @@ class Leases:
     async def fail(self, request: worker_pb2.FailWorkRequest) -> None:
         """The run ends with the worker's words. Raises LeaseLost. The same again is harmless."""
         async with self._world.database.transaction(Scope.of(caller())) as connection:
-            run = await self._held(connection, request.lease)
+            run = await held(self._world, connection, request.lease)
             if run.standing.state is RunState.FAILED:
                 return
             await end_failed(
@@ -178,8 +197,10 @@ class Leases:
         """Resource names, sorted. Raises NotPermitted."""
         principal = self._world.policy.authorize("work.list", Resource.system())
         async with self._world.database.transaction(Scope.of(principal)) as connection:
-            found = await runs.waiting_departments(connection, self._world.now())
-        return [f"departments/{department}" for department in found]
+            now = self._world.now()
+            waiting = set(await runs.waiting_departments(connection, now))
+            waiting.update(await sources.due_departments(connection, now))
+        return [f"departments/{department}" for department in sorted(waiting)]
 
     async def sweep(self) -> None:
         """For ever: ends runs that were lost too often, also where no worker asks any more."""
@@ -206,16 +227,6 @@ class Leases:
         await end_failed(connection, run, run.standing.fail(), error, now)
         await asyncio.to_thread(self._world.staging.forget, run.department, run.run)
 
-    async def _held(self, connection: AsyncConnection, lease: str, kind: RunKind | None = None) -> StoredRun:
-        """The run of a lease, held; of the caller's departments only. Raises LeaseLost, WrongKind, NotPermitted."""
-        run = await runs.locked_by_lease(connection, lease)
-        if run is None:
-            raise LeaseLost
-        self._world.policy.authorize("work.lease", Resource.of_department(run.department))
-        if kind is not None and run.kind is not kind:
-            raise WrongKind(f"{run.name} is of kind {run.kind}", remedy=f"complete it as {run.kind}")
-        return run
-
     def _look_at_files(self, department: str, manifest: worker_pb2.CompleteLoadRequest) -> None:
         """They are there, plain and of the right size; their hashes are the commit's to check."""
         for name in ("accepted", "positions", "refused"):
@@ -231,11 +242,25 @@ class Leases:
         return now + timedelta(seconds=self._world.lease_seconds)
 
 
+async def held(
+    world: World, connection: AsyncConnection, lease: str, kind: RunKind | None = None
+) -> StoredRun:
+    """The run of a lease, held; of the caller's departments only. Raises LeaseLost, WrongKind, NotPermitted."""
+    run = await runs.locked_by_lease(connection, lease)
+    if run is None:
+        raise LeaseLost
+    world.policy.authorize("work.lease", Resource.of_department(run.department))
+    if kind is not None and run.kind is not kind:
+        raise WrongKind(f"{run.name} is of kind {run.kind}", remedy=f"complete it as {run.kind}")
+    return run
+
+
 async def end_failed(
     connection: AsyncConnection, run: StoredRun, standing: Standing, error: pb.RunError, now: datetime
 ) -> None:
-    """The run with its words, and its batch refused, so that the file may come again."""
+    """The run with its words, and its batch refused, so that the file may come again; of a pull, its source."""
     await runs.save(connection, run.run, standing, error=error, end_time=now)
+    await pull_failed(connection, run, error, now)
     await let_go(connection, run)
 
 
@@ -261,7 +286,8 @@ def _work(run: StoredRun, standing: Standing) -> worker_pb2.Work:
         upload_path=run.upload_path,
         upload_sha256=run.upload_sha256,
         output_path=output_path(run.run, standing.lease),
-        contract=_contract(run) if run.kind is RunKind.LOAD else None,
+        contract=_contract(run) if run.kind is RunKind.LOAD and not run.fetches else None,
+        missing_values=run.missing_values,
     )
     work.expire_time.FromDatetime(standing.lease_until)
     return work

@@ -16,7 +16,7 @@ from plaza_kit.identity import Principal
 from plaza_kit.policy import Resource
 from plaza_lake.tables import Lake
 
-from plaza_ingestion.domain.load_step import LoadStep
+from plaza_ingestion.domain.load_step import LoadStep, PullStep
 from plaza_ingestion.storage.staging import Staging
 
 
@@ -83,6 +83,7 @@ class World:
     lease_seconds: float
     upload_limit_bytes: int
     on_step: Callable[[LoadStep], None] = lambda _: None
+    on_pull_step: Callable[[PullStep], None] = lambda _: None
     now: Callable[[], datetime] = _utc_now
 
 

@@ -18,7 +18,7 @@ from plaza_kit.policy import Resource
 from plaza_lake.evolution import check_evolution
 from plaza_lake.overwrite import LoadMode, UpsertWithoutKey
 from plaza_lake.schema import TableSchema
-from plaza_lake.tables import TableNotFound
+from plaza_lake.tables import Lake, TableNotFound
 from plaza_lake.tables import table_schema as schema_of
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -69,7 +69,8 @@ class Starting:
         async with self._world.database.transaction(Scope.of(principal)) as connection:
             upload = await _upload(connection, request.upload)
             run = RunId(str(uuid.uuid7()))
-            await runs.insert(connection, self._new(run, department, RunKind.INFER, upload.upload, principal))
+            new = self._new(run, department, RunKind.INFER, upload.upload, principal)
+            await runs.insert(connection, replace(new, missing_values=tuple(request.missing_values)))
             return await _found(connection, department, run)
 
     async def ingest(self, request: pb.IngestUploadRequest) -> pb.Run:
@@ -107,7 +108,7 @@ class Starting:
         principal = self._world.policy.authorize("load.start", Resource.of_dataset(str(dataset)))
         force = await self._world.catalogue.contract(str(dataset))
         # Said now, not after the worker has read the whole file.
-        await asyncio.to_thread(self._check_table, dataset, table_schema(force.contract))
+        await asyncio.to_thread(check_table, self._world.lake, str(dataset), table_schema(force.contract))
         if wanted.mode is LoadMode.UPSERT and not force.contract.key:
             raise UpsertWithoutKey(str(dataset))
         if wanted.replay:
@@ -122,14 +123,6 @@ class Starting:
                 return await _found(connection, dataset.department, made.rpartition("/")[2])
             await self._insert(connection, wanted, run, principal, force, grant)
             return await _found(connection, dataset.department, run)
-
-    def _check_table(self, dataset: DatasetName, wanted: TableSchema) -> None:
-        """That the table can follow the contract in force. Raises SchemaConflict."""
-        try:
-            table = self._world.lake.load(str(dataset))
-        except TableNotFound:
-            return
-        check_evolution(schema_of(table), wanted)
 
     async def _insert(
         self,
@@ -187,6 +180,15 @@ class Starting:
             started_by=principal.display_name,
             create_time=self._world.now(),
         )
+
+
+def check_table(lake: Lake, dataset: str, wanted: TableSchema) -> None:
+    """That the table can follow the contract in force. Raises SchemaConflict. Blocking."""
+    try:
+        table = lake.load(dataset)
+    except TableNotFound:
+        return
+    check_evolution(schema_of(table), wanted)
 
 
 def _department_of(upload: str) -> DepartmentId:

@@ -17,7 +17,7 @@ from typing import Final
 import pyarrow as pa
 
 from plaza_ingestion.worker import zip_limits
-from plaza_ingestion.worker.batches import Batch, Reader, UnreadableFile
+from plaza_ingestion.worker.batches import Batch, Joined, Reader, UnreadableFile
 from plaza_ingestion.worker.header import HeaderMismatch
 from plaza_ingestion.worker.plan import Dialect
 from plaza_ingestion.worker.records import Ints, Records
@@ -55,6 +55,9 @@ class _Moved:
 
     def cells(self, good: Ints, width: int, wanted: Sequence[int], dialect: Dialect) -> list[pa.StringArray]:
         return self.inner.cells(good, width, wanted, dialect)
+
+    def joined(self, good: Ints, dialect: Dialect) -> Joined | None:
+        return self.inner.joined(good, dialect)
 
 
 class ArchiveReader:

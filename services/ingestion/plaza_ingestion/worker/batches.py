@@ -31,6 +31,7 @@ import numpy as np
 import pyarrow as pa
 from plaza_kit.errors import InvalidArgument
 
+from plaza_ingestion.worker.encodings import Encoding
 from plaza_ingestion.worker.plan import Dialect
 from plaza_ingestion.worker.records import Fault, Ints, Records
 
@@ -47,6 +48,16 @@ class UnreadableFile(InvalidArgument):
 
 class OversizedFile(InvalidArgument):
     """Reading the file would take more memory, disk or columns than a load may."""
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """Whole CSV records, one behind the other."""
+
+    data: bytes
+    """Valid in the encoding."""
+    encoding: Encoding
+    """UTF-8, or one in which ASCII bytes that delimit or end anything are never part of a character."""
 
 
 class Batch(Protocol):
@@ -74,6 +85,9 @@ class Batch(Protocol):
 
     def cells(self, good: Ints, width: int, wanted: Sequence[int], dialect: Dialect) -> list[pa.StringArray]:
         """Text of the records `good` without null, an array for each wanted column."""
+
+    def joined(self, good: Ints, dialect: Dialect) -> Joined | None:
+        """The records `good` in one piece; None where the file is not CSV."""
 
 
 class Reader(Protocol):
@@ -126,6 +140,10 @@ class Rows:
         if len(good) == len(self.records):
             return [self.columns[i] for i in wanted]
         return [self.columns[i].take(pa.array(good)) for i in wanted]
+
+    def joined(self, good: Ints, dialect: Dialect) -> Joined | None:
+        """None: the file is not CSV."""
+        return None
 
 
 @dataclass(slots=True)

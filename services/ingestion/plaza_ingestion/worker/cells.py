@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.csv
@@ -13,16 +13,33 @@ from plaza_ingestion.worker.plan import Dialect
 
 def split_record(original: bytes, fields: int, dialect: Dialect) -> list[bytes]:
     """The fields of one record without wrong quotes, unquoted; its bytes need not be UTF-8."""
-    row = _read(original, fields, range(fields), dialect, pa.binary())
+    row = _read(original, fields, dict.fromkeys(range(fields), pa.binary()), dialect)
     return [column[0].as_py() for column in row.columns]
 
 
 def read_joined(text: bytes, width: int, wanted: Sequence[int], dialect: Dialect) -> pa.Table:
     """The records of `text` (UTF-8, without fault, of `width` fields each) as columns of text; no cell is null."""
-    return _read(text, width, wanted, dialect, pa.string())
+    return _read(text, width, dict.fromkeys(wanted, pa.string()), dialect)
 
 
-def _read(text: bytes, width: int, wanted: Sequence[int], dialect: Dialect, as_type: pa.DataType) -> pa.Table:
+def read_typed(
+    data: bytes, width: int, types: Mapping[int, pa.DataType], missing: Sequence[str] | None, dialect: Dialect
+) -> pa.Table | None:
+    """The records as columns of these types, null where a cell is one of `missing` (None: nowhere in texts); None
+    where Arrow refuses a cell."""
+    try:
+        return _read(data, width, types, dialect, missing)
+    except pa.ArrowInvalid:
+        return None
+
+
+def _read(
+    text: bytes,
+    width: int,
+    types: Mapping[int, pa.DataType],
+    dialect: Dialect,
+    missing: Sequence[str] | None = None,
+) -> pa.Table:
     names = [str(i) for i in range(width)]
     # The reader drops a byte order mark at the start of what it is given; in the middle of a file it is text.
     text = UTF8.bom + text if text.startswith(UTF8.bom) else text
@@ -33,9 +50,10 @@ def _read(text: bytes, width: int, wanted: Sequence[int], dialect: Dialect, as_t
             delimiter=dialect.delimiter, quote_char=dialect.quote, double_quote=True, newlines_in_values=True
         ),
         convert_options=pa.csv.ConvertOptions(
-            column_types={names[i]: as_type for i in wanted},
-            include_columns=[names[i] for i in wanted],
-            strings_can_be_null=False,
+            column_types={names[i]: as_type for i, as_type in types.items()},
+            include_columns=[names[i] for i in types],
+            null_values=missing,
+            strings_can_be_null=missing is not None,
             check_utf8=False,  # checked already
         ),
     )

@@ -83,6 +83,12 @@ class WorkerClient:
             lambda metadata: self._stub.CompleteLoad(request, timeout=_CHECK_SECONDS, metadata=metadata)
         )
 
+    async def complete_pull(self, request: worker_pb2.CompletePullRequest) -> None:
+        """Hand back a fetched file, or that there is nothing new."""
+        await self._call(
+            lambda metadata: self._stub.CompletePull(request, timeout=_CHECK_SECONDS, metadata=metadata)
+        )
+
     async def complete_inference(self, lease: str, proposal: ingestion_pb2.Proposal) -> None:
         """Hand back a proposal."""
         request = worker_pb2.CompleteInferenceRequest(lease=lease, proposal=proposal)

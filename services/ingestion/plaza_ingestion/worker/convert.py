@@ -30,6 +30,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from plaza_ingestion.worker.records import Bools
+from plaza_ingestion.worker.refusal import StepFault
 
 Value = str | int | float | bool | date | datetime
 
@@ -151,12 +152,16 @@ class Column:
     """Null where the value is missing or bad."""
     missing: Bools
     bad: Bools
-    """The cell holds text that is no value of the type."""
+    """The cell holds text that is no value of the type, or a step has no result."""
+    why: Callable[[int], StepFault | None] | None = None
+    """For a bad row: what a step says about it; nothing where the type alone refuses."""
+    why_missing: Callable[[int], str] | None = None
+    """For a missing value that a step builds: why it is missing."""
 
 
 def convert(cells: pa.StringArray, type_name: str, missing_tokens: Sequence[str] = ()) -> Column:
     """The cells (none null) as values of the type; the empty cell and the tokens are missing."""
-    missing = _equal_to_any(cells, ("", *missing_tokens))
+    missing = is_any_of(cells, ("", *missing_tokens))
     present = _with_nulls(cells, missing)
     if type_name == "string":
         return Column(present, missing, np.zeros(len(cells), dtype=np.bool_))
@@ -176,7 +181,7 @@ def text_buffers(cells: pa.StringArray) -> tuple[npt.NDArray[np.int32], npt.NDAr
     return view, np.frombuffer(data, dtype=np.uint8) if data is not None else np.zeros(0, dtype=np.uint8)
 
 
-def _equal_to_any(cells: pa.StringArray, tokens: Sequence[str]) -> Bools:
+def is_any_of(cells: pa.StringArray, tokens: Sequence[str]) -> Bools:
     """Which cells are one of the tokens: by length first, which leaves almost nothing to compare."""
     found = np.zeros(len(cells), dtype=np.bool_)
     if not len(cells):

@@ -18,9 +18,14 @@ from __future__ import annotations
 
 import codecs
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from plaza_ingestion.worker.bitmaps import Ints, bitmap_from, next_places, odd_places, positions
 
 ENCODINGS: Final = ("utf-8", "gb18030", "utf-16", "utf-16-le", "utf-16-be")
 """What a contract may declare. `utf-16` needs a byte order mark; the others may have theirs."""
@@ -107,6 +112,20 @@ class Encoding:
             return False
         return True
 
+    def is_plainly_valid(self, data: bytes) -> bool:
+        """Whether every byte is part of a character, as far as a quick look can tell: False decides nothing."""
+        if self.unit == 1 and data.isascii():
+            return True
+        if self.name == "utf-8":
+            return _is_utf8(data)
+        return self.name == "gb18030" and _is_ascii_and_pairs(data)
+
+    def ascii_is_itself(self, special: bytes) -> bool:
+        """Whether none of these ASCII bytes, and no line end, can be part of another character."""
+        if self.name == "gb18030":
+            return not any(_may_trail(sign) for sign in special)
+        return self.unit == 1
+
     def to_utf8(self, data: bytes) -> bytes:
         """The same text in UTF-8. Raises `UnicodeDecodeError`."""
         if self.name == "utf-8" or (self.unit == 1 and data.isascii()):
@@ -134,6 +153,59 @@ def settle(name: str, start: bytes) -> Encoding:
 
 def _may_trail(sign: int) -> bool:
     return 0x30 <= sign <= 0x39 or 0x40 <= sign <= 0x7E
+
+
+def _is_utf8(data: bytes) -> bool:
+    """As Python's codec, by Arrow's check: it makes no text and lets other threads work."""
+    whole = pa.py_buffer(np.array([0, len(data)], dtype=np.int64))
+    try:
+        pa.LargeBinaryArray.from_buffers(pa.large_binary(), 1, [None, whole, pa.py_buffer(data)]).cast(
+            pa.large_string()
+        )
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+@cache
+def _pairs() -> npt.NDArray[np.bool_]:
+    """Which two bytes (first × 256 + second) are one character of GB18030: Python's codec says so."""
+    valid = np.zeros(1 << 16, dtype=np.bool_)
+    for first in range(_HIGH, 256):
+        for second in range(256):
+            try:
+                valid[first << 8 | second] = len(bytes((first, second)).decode("gb18030")) == 1
+            except UnicodeDecodeError:
+                continue
+    return valid
+
+
+def _is_ascii_and_pairs(data: bytes) -> bool:
+    """Whether GB18030 text has ASCII and valid characters of two bytes only, as nearly all text has.
+
+    Characters take a run of bytes from 0x80 on in pairs; of a run that is odd, the last one takes the next byte.
+    """
+    signs = np.frombuffer(data, dtype=np.uint8)
+    high = bitmap_from(signs, _HIGH)
+    first = high & odd_places(high)
+    # Where no run is odd, as in all of GB2312, every other byte leads; else the runs are looked at one by one.
+    leads = _leads_of_runs(signs) if (next_places(first) & ~high).any() else positions(first, len(signs))
+    if not leads.size:
+        return True
+    if int(leads[-1]) + 1 >= len(signs):
+        return False
+    return bool(_pairs()[signs[leads].astype(np.uint16) << 8 | signs[leads + 1]].all())
+
+
+def _leads_of_runs(signs: npt.NDArray[np.uint8]) -> Ints:
+    """Where characters of two bytes begin, if all are of two."""
+    high = np.flatnonzero(signs >= _HIGH)
+    run_begins = np.zeros(len(high), dtype=np.int64)
+    breaks = np.flatnonzero(np.diff(high) != 1) + 1
+    run_begins[breaks] = breaks
+    begins = np.maximum.accumulate(run_begins)
+    leads: Ints = high[(np.arange(len(high)) - begins) % 2 == 0]
+    return leads
 
 
 def _without_trails(data: bytes, special: bytes) -> bytes:

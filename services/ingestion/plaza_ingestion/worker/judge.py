@@ -10,12 +10,13 @@ import numpy as np
 import pyarrow as pa
 
 from plaza_ingestion.worker.batches import Batch
-from plaza_ingestion.worker.convert import ARROW_TYPES, Column, convert, explain
+from plaza_ingestion.worker.convert import ARROW_TYPES, Column, explain
+from plaza_ingestion.worker.direct import DirectColumns
 from plaza_ingestion.worker.header import Header
-from plaza_ingestion.worker.plan import BuildTimestamp, FieldSpec, LoadPlan
+from plaza_ingestion.worker.plan import FieldSpec, LoadPlan
 from plaza_ingestion.worker.records import Bools, Fault, Ints
 from plaza_ingestion.worker.refusal import Reason, RefusedRow
-from plaza_ingestion.worker.steps import Built, Parts, ZoneOffsets, build_timestamp, missing_part
+from plaza_ingestion.worker.steps.runner import Steps
 
 POSITIONS_SCHEMA: Final = pa.schema(
     [pa.field(name, pa.int64(), nullable=False) for name in ("line", "byte_offset", "byte_length")]
@@ -52,21 +53,13 @@ class Judged:
 
 
 @dataclass(frozen=True, slots=True)
-class _StepResult:
-    step: BuildTimestamp
-    parts: Mapping[str, Parts]
-    built: Built
-    part_is_bad: Bools
-    """The row is refused for the part itself; the step has nothing to say about it."""
-
-
-@dataclass(frozen=True, slots=True)
 class _Evidence:
     """Everything known about the structurally good rows of a batch."""
 
     cells: Mapping[str, pa.StringArray]
+    """The texts that were read as values: behind the steps on texts. None where no cell is bad (`direct`)."""
     columns: Mapping[str, Column]
-    steps: Mapping[str, _StepResult]
+    """Of every field, those included that steps build."""
 
 
 class Judge:
@@ -82,7 +75,9 @@ class Judge:
         self._field_of_column = dict(
             zip(self._wanted, (spec.name for spec in self._with_source), strict=True)
         )
-        self._zones = {step.zone: ZoneOffsets(step.zone) for step in plan.steps}
+        self._steps = Steps(plan)
+        columns = dict(zip((spec.name for spec in self._with_source), self._wanted, strict=True))
+        self._direct = DirectColumns(plan, self._width, columns, self._steps.by_text)
         self._schema = accepted_schema(plan)
 
     def judge(self, batch: Batch) -> Judged:
@@ -117,41 +112,23 @@ class Judge:
         return pa.table([*places, originals], schema=ORIGINALS_SCHEMA)
 
     def _evidence(self, batch: Batch, good: Ints) -> _Evidence:
+        if (direct := self._direct.read(batch, good)) is not None:
+            return _Evidence({}, self._steps.values(direct))
         arrays = batch.cells(good, self._width, self._wanted, self._plan.dialect)
-        cells = {spec.name: array for spec, array in zip(self._with_source, arrays, strict=True)}
-        columns = {
-            spec.name: convert(cells[spec.name], spec.type, spec.missing) for spec in self._with_source
-        }
-        return _Evidence(cells, columns, {step.target: self._run(step, columns) for step in self._plan.steps})
-
-    def _run(self, step: BuildTimestamp, columns: Mapping[str, Column]) -> _StepResult:
-        given = {name: columns[name] for _, name in step.parts()}
-        parts = {
-            name: Parts(
-                values=column.values.fill_null(0).to_numpy(zero_copy_only=False),
-                present=~(column.missing | column.bad),
-            )
-            for name, column in given.items()
-        }
-        built = build_timestamp(step, parts, self._zones[step.zone])
-        return _StepResult(
-            step, parts, built, np.logical_or.reduce([column.bad for column in given.values()])
+        texts = self._steps.texts(
+            {spec.name: array for spec, array in zip(self._with_source, arrays, strict=True)}
         )
+        read = {spec.name: self._steps.read(spec, texts) for spec in self._with_source}
+        return _Evidence(texts.cells, self._steps.values(read))
 
     def _first_field_at_fault(self, evidence: _Evidence, rows: int) -> Ints:
         """Per row the place, in contract order, of the first field that refuses it; -1 where none does."""
         verdict = np.full(rows, -1, dtype=np.int64)
         for place, spec in enumerate(self._plan.fields):
-            if spec.source:
-                column = evidence.columns[spec.name]
-                wrong, lacking = column.bad, column.missing
-            else:
-                result = evidence.steps[spec.name]
-                wrong = np.zeros(rows, dtype=np.bool_)
-                wrong[list(result.built.faults)] = True
-                lacking = result.built.absent & ~result.part_is_bad
+            column = evidence.columns[spec.name]
+            wrong = column.bad
             if self._plan.is_required(spec):
-                wrong = wrong | lacking
+                wrong = wrong | column.missing
             if wrong.any():
                 verdict[wrong & (verdict < 0)] = place
         return verdict
@@ -159,12 +136,7 @@ class Judge:
     def _accepted(self, evidence: _Evidence, passed: Bools) -> pa.Table:
         arrays = []
         for spec in self._plan.fields:
-            if spec.source:
-                array = evidence.columns[spec.name].values
-            else:
-                built = evidence.steps[spec.name].built
-                # The rows with a fault are filtered out below.
-                array = pa.array(built.micros, mask=built.absent).view(ARROW_TYPES["timestamp"])
+            array = evidence.columns[spec.name].values
             arrays.append(array if passed.all() else array.filter(pa.array(passed)))
         return pa.table(arrays, schema=self._schema)
 
@@ -185,15 +157,13 @@ class Judge:
 
     def _refused(self, batch: Batch, at: int, row: int, spec: FieldSpec, evidence: _Evidence) -> RefusedRow:
         """A record refused for the cell of one field, or for what a step made of it."""
-        field, reason, detail = spec.name, Reason.REQUIRED, f"{spec.name} is required and has no value"
-        if spec.source:
-            if evidence.columns[spec.name].bad[row]:
-                reason, detail = Reason.TYPE, explain(evidence.cells[spec.name][row].as_py(), spec.type)
+        field, reason, column = spec.name, Reason.REQUIRED, evidence.columns[spec.name]
+        if not column.bad[row]:
+            why = column.why_missing
+            detail = why(row) if why else f"{spec.name} is required and has no value"
+        elif column.why and (fault := column.why(row)):
+            field, reason, detail = fault.field, Reason.STEP, str(fault)
         else:
-            result = evidence.steps[spec.name]
-            if (fault := result.built.faults.get(row)) is not None:
-                field, reason, detail = fault.field, Reason.STEP, fault.detail
-            else:
-                detail = missing_part(result.step, result.parts, row)
+            reason, detail = Reason.TYPE, explain(evidence.cells[spec.name][row].as_py(), spec.type)
         line, detail = int(batch.records.line[at]), batch.where(at) + detail
         return RefusedRow(line, field, reason, detail, batch.original(at))

@@ -29,7 +29,8 @@ from plaza_ingestion.worker.judge import Judge, Judged
 from plaza_ingestion.worker.plan import LoadPlan
 from plaza_ingestion.worker.readers import Format, open_reader
 from plaza_ingestion.worker.records import Ints
-from plaza_ingestion.worker.refusal import Reason, RefusedRow
+from plaza_ingestion.worker.refusal import Reason, RefusedRow, in_step
+from plaza_ingestion.worker.repair_file import as_it_was_saved
 from plaza_ingestion.worker.source import SourceFile
 from plaza_ingestion.worker.staging import ParquetStage, StagedFiles, Stages, original_of
 
@@ -87,6 +88,7 @@ def run_load(
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     try:
+        plan = as_it_was_saved(plan, source, work)
         with SourceFile(source) as opened:
             manifest = _Load(plan, opened, work, progress, cancelled).run()
         for file in manifest.files:
@@ -126,9 +128,10 @@ class _Load:
             files = self._stage(reader, judge)
             ignored = (*header.ignored_by(self._plan), *reader.ignored())
         if self._plan.key:
-            rows, first_rows = find_duplicates(self._work / files.accepted.name, self._plan.key)
+            accepted, latest = self._work / files.accepted.name, self._plan.keep_latest
+            rows, staying = find_duplicates(accepted, self._plan.key, latest.field if latest else None)
             if len(rows):
-                files = self._take_out(files, rows, first_rows)
+                files = self._take_out(files, rows, staying)
         self._report(self._source.size)
         return LoadManifest(
             rows_read=self._rows,
@@ -170,13 +173,12 @@ class _Load:
         self._refused_by_reason.update(row.reason for row in judged.refused)
         self._rows += judged.accepted.num_rows + len(judged.refused)
 
-    def _take_out(self, files: StagedFiles, rows: Ints, first_rows: Ints) -> StagedFiles:
+    def _take_out(self, files: StagedFiles, rows: Ints, staying: Ints) -> StagedFiles:
         """The second pass, for files with duplicates only: staged again without them, which are refused."""
         before = self._work / "before"
         before.mkdir()
         accepted, positions, refused = ((self._work / file.name).rename(before / file.name) for file in files)
-        lines = pq.read_table(positions, columns=["line"]).column("line").to_numpy()
-        duplicates = self._duplicate_rows(positions, rows, lines[first_rows])
+        duplicates = self._duplicate_rows(positions, rows, _lines_of(positions, staying))
         with Stages(self._work, self._plan, places=self._places) as stages:
             _copy_without(accepted, rows, stages.accepted, self._stop_if_cancelled)
             _copy_without(positions, rows, stages.positions, self._stop_if_cancelled)
@@ -187,19 +189,20 @@ class _Load:
             self._refused_by_reason[Reason.DUPLICATE_KEY] += len(rows)
             return stages.finish()
 
-    def _duplicate_rows(self, positions: Path, rows: Ints, first_lines: Ints) -> Iterator[RefusedRow]:
-        """The duplicates as refused rows, in file order."""
+    def _duplicate_rows(self, positions: Path, rows: Ints, lines: Ints) -> Iterator[RefusedRow]:
+        """The duplicates as refused rows, in file order; `lines`: of the rows that stay."""
+        latest = self._plan.keep_latest
+        which = f", which has the latest {latest.field}" if latest else ""
         field = self._plan.key[0] if len(self._plan.key) == 1 else None
         begin = 0
         for batch in pq.ParquetFile(positions).iter_batches():
             low, high = np.searchsorted(rows, (begin, begin + batch.num_rows))
             here = batch.take(pa.array(rows[low:high] - begin))
             begin += batch.num_rows
-            for place, first in zip(here.to_pylist(), first_lines[low:high].tolist(), strict=True):
+            for place, line in zip(here.to_pylist(), lines[low:high].tolist(), strict=True):
                 original = original_of(place, self._source.read)
-                yield RefusedRow(
-                    place["line"], field, Reason.DUPLICATE_KEY, f"same key as line {first}", original
-                )
+                detail = in_step(f"same key as line {line}{which}", latest.name if latest else "")
+                yield RefusedRow(place["line"], field, Reason.DUPLICATE_KEY, detail, original)
 
     def _report(self, end: int) -> None:
         refused = self._refused_by_reason.total()
@@ -208,6 +211,18 @@ class _Load:
     def _stop_if_cancelled(self) -> None:
         if self._cancelled():
             raise LoadCancelled("The load was cancelled.", remedy="Start it again when you want its rows.")
+
+
+def _lines_of(positions: Path, rows: Ints) -> Ints:
+    """The line of each of these rows, in any order; without holding those of all others."""
+    order = np.argsort(rows, kind="stable")
+    in_order, found = rows[order], np.empty(len(rows), dtype=np.int64)
+    begin = 0
+    for batch in pq.ParquetFile(positions).iter_batches(columns=["line"]):
+        low, high = np.searchsorted(in_order, (begin, begin + batch.num_rows))
+        found[order[low:high]] = batch.column(0).to_numpy()[in_order[low:high] - begin]
+        begin += batch.num_rows
+    return found
 
 
 def _copy_without(source: Path, rows: Ints, target: ParquetStage, check: Callable[[], None]) -> None:

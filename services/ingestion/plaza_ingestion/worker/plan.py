@@ -6,7 +6,6 @@ A plan is checked when it is made, so that the modules that carry it out need no
 from __future__ import annotations
 
 import re
-import zoneinfo
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,6 +14,9 @@ from typing import Final
 from plaza_kit.errors import InvalidArgument
 
 from plaza_ingestion.worker.encodings import ENCODINGS, normal_name
+from plaza_ingestion.worker.steps.checks import problems
+from plaza_ingestion.worker.steps.declared import BuildTimestamp as BuildTimestamp
+from plaza_ingestion.worker.steps.declared import KeepLatest, Step
 
 TYPES: Final = ("string", "integer", "number", "boolean", "date", "timestamp")
 """The types a field may have: `integer` has 64 bits, `number` is a double, `timestamp` UTC microseconds."""
@@ -88,39 +90,14 @@ class FieldSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class BuildTimestamp:
-    """A declared step: `target` becomes the instant that the parts say in `zone`.
-
-    The names are names of integer fields; a part that is None counts as its smallest value (hour 0 …). A
-    local time that does not exist in the zone, or exists twice, is refused: a load never guesses.
-    """
-
-    target: str
-    year: str
-    month: str
-    day: str
-    hour: str | None = None
-    minute: str | None = None
-    second: str | None = None
-    zone: str = "Asia/Shanghai"
-    """IANA time zone name."""
-
-    def parts(self) -> Iterator[tuple[str, str]]:
-        """(part, field name) for each part that is given, coarsest first."""
-        for part in ("year", "month", "day", "hour", "minute", "second"):
-            name: str | None = getattr(self, part)
-            if name is not None:
-                yield part, name
-
-
-@dataclass(frozen=True, slots=True)
 class LoadPlan:
     """Everything a load needs to know. Raises `InvalidPlan` when made of parts that do not fit."""
 
     fields: tuple[FieldSpec, ...]
     key: tuple[str, ...] = ()
     """Names of the fields that identify a row. They are required, whatever their own flag says."""
-    steps: tuple[BuildTimestamp, ...] = ()
+    steps: tuple[Step, ...] = ()
+    """What is done to texts and values on the way (`steps`), in the contract's order."""
     delimiter: str = ","
     quote: str = '"'
     max_record_bytes: int = _DEFAULT_MAX_RECORD_BYTES
@@ -139,21 +116,26 @@ class LoadPlan:
     def __post_init__(self) -> None:
         dialect = Dialect(self.delimiter, self.quote, self.max_record_bytes, normal_name(self.encoding))
         object.__setattr__(self, "dialect", dialect)
-        problems = [
+        found = [
             *self._format_problems(),
             *_field_problems(self.fields),
             *self._key_problems(),
-            *self._step_problems(),
+            *problems(self.steps, self.fields, self.key),
         ]
-        if problems:
+        if found:
             raise InvalidPlan(
-                "The load plan contradicts itself: " + "; ".join(problems) + ".",
+                "The load plan contradicts itself: " + "; ".join(found) + ".",
                 remedy="Correct the contract's schema and steps, then load again.",
             )
 
     def is_required(self, spec: FieldSpec) -> bool:
         """Whether a row without a value in this field is refused."""
         return spec.required or spec.name in self.key
+
+    @property
+    def keep_latest(self) -> KeepLatest | None:
+        """The step that says which of rows with the same key stays; None: the first."""
+        return next((step for step in self.steps if isinstance(step, KeepLatest)), None)
 
     def _format_problems(self) -> Iterator[str]:
         if self.type not in FORMATS:
@@ -164,23 +146,6 @@ class LoadPlan:
         yield from (f"key field {name!r} is not a field" for name in self.key if name not in known)
         if len(set(self.key)) != len(self.key):
             yield "the key names a field twice"
-
-    def _step_problems(self) -> Iterator[str]:
-        by_name = {spec.name: spec for spec in self.fields}
-        targets = Counter(step.target for step in self.steps)
-        for spec in self.fields:
-            if not spec.source and targets[spec.name] != 1:
-                yield f"field {spec.name!r} has no column and is built by {targets[spec.name]} steps, not one"
-        for step in self.steps:
-            target = by_name.get(step.target)
-            if target is None or target.source or target.type != "timestamp":
-                yield f"step target {step.target!r} is not a timestamp field without a column"
-            for part, name in step.parts():
-                source = by_name.get(name)
-                if source is None or source.type != "integer" or not source.source:
-                    yield f"{part} {name!r} of step target {step.target!r} is no integer field of the file"
-            if not _zone_exists(step.zone):
-                yield f"time zone {step.zone!r} is not known"
 
 
 def _field_problems(fields: tuple[FieldSpec, ...]) -> Iterator[str]:
@@ -197,11 +162,3 @@ def _field_problems(fields: tuple[FieldSpec, ...]) -> Iterator[str]:
             yield f"field name {spec.name!r} is reserved"
         if spec.type not in TYPES:
             yield f"type {spec.type!r} of field {spec.name!r} is none of {', '.join(TYPES)}"
-
-
-def _zone_exists(name: str) -> bool:
-    try:
-        zoneinfo.ZoneInfo(name)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        return False
-    return True

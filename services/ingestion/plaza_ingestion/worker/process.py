@@ -25,6 +25,8 @@ from plaza_kit.rpc.client import Peers
 from plaza_ingestion.worker import load, translate
 from plaza_ingestion.worker.client import IngestionAway, IngestionRefuses, LeaseLost, WorkerClient, moment
 from plaza_ingestion.worker.infer import infer
+from plaza_ingestion.worker.pull import pull
+from plaza_ingestion.worker.pull_secrets import Secrets
 from plaza_ingestion.worker.settings import WorkerSettings
 from plaza_ingestion.worker.source import SourceChanged
 
@@ -39,17 +41,29 @@ _SELDOM_SECONDS: Final = 0.1
 
 
 class WorkerStep(StrEnum):
-    """Points of a load at which a test may end the process."""
+    """Points of a load or a pull at which a test may end the process."""
 
     LEASED = "leased"
     STAGED = "staged"
     """The files are written; ingestion does not know yet."""
     ACKNOWLEDGED = "acknowledged"
     """Ingestion has taken the manifest."""
+    FETCHED = "fetched"
+    """The file of a pull is there; ingestion does not know yet."""
+    BROUGHT = "brought"
+    """Ingestion has taken the file of a pull."""
 
 
 OnStep = Callable[[WorkerStep], None]
-Result = worker_pb2.CompleteLoadRequest | ingestion_pb2.Proposal
+Result = worker_pb2.CompleteLoadRequest | worker_pb2.CompletePullRequest | ingestion_pb2.Proposal
+_STEPS: Final = {
+    worker_pb2.CompleteLoadRequest: (WorkerStep.STAGED, WorkerStep.ACKNOWLEDGED),
+    worker_pb2.CompletePullRequest: (WorkerStep.FETCHED, WorkerStep.BROUGHT),
+}
+"""Reached before and behind the handing back of a result."""
+
+
+_NO_SECRETS: Final = Secrets(None)
 
 
 class OutsidePrefix(InvalidArgument):
@@ -73,7 +87,13 @@ async def _run(settings: WorkerSettings, on_step: OnStep) -> None:
     tokens = ServiceTokens(settings.issuer, settings.client_id, settings.client_secret)
     peers = Peers({"ingestion": settings.ingestion_address})
     client = WorkerClient(peers.channel("ingestion"), tokens, settings.department)
-    worker = Worker(client, settings.staging_prefix, idle_seconds=settings.idle_seconds, on_step=on_step)
+    worker = Worker(
+        client,
+        settings.staging_prefix,
+        secrets=Secrets(settings.secrets_dir),
+        idle_seconds=settings.idle_seconds,
+        on_step=on_step,
+    )
     working = asyncio.create_task(worker.work())
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, working.cancel)
@@ -105,12 +125,14 @@ class Worker:
         client: WorkerClient,
         prefix: Path,
         *,
+        secrets: Secrets = _NO_SECRETS,
         idle_seconds: float = 0,
         on_step: OnStep = lambda _: None,
     ) -> None:
         """`prefix`: the department's folder, in which all paths of ingestion lie."""
         self._client = client
         self._prefix = prefix.resolve()
+        self._secrets = secrets
         self._idle_seconds = idle_seconds
         self._on_step = on_step
 
@@ -186,9 +208,9 @@ class Worker:
 
     async def _hand_back(self, work: worker_pb2.Work, outcome: Result | ingestion_pb2.RunError) -> None:
         """Tell ingestion, as often as it takes; it forgets the lease in the end, which ends this too."""
-        is_load = isinstance(outcome, worker_pb2.CompleteLoadRequest)
-        if is_load:
-            self._on_step(WorkerStep.STAGED)
+        steps = _STEPS.get(type(outcome))
+        if steps:
+            self._on_step(steps[0])
         pause = _FIRST_PAUSE_SECONDS
         while True:
             try:
@@ -206,14 +228,16 @@ class Worker:
                     await self._hand_back(work, translate.error_message(error))
             else:
                 _log.info("handed back", run=work.run, outcome=type(outcome).__name__)
-                if is_load:
-                    self._on_step(WorkerStep.ACKNOWLEDGED)
+                if steps:
+                    self._on_step(steps[1])
             return
 
     def _tell(self, lease: str, outcome: Result | ingestion_pb2.RunError) -> Awaitable[None]:
         match outcome:
             case worker_pb2.CompleteLoadRequest():
                 return self._client.complete_load(outcome)
+            case worker_pb2.CompletePullRequest():
+                return self._client.complete_pull(outcome)
             case ingestion_pb2.Proposal():
                 return self._client.complete_inference(lease, outcome)
             case ingestion_pb2.RunError():
@@ -221,7 +245,10 @@ class Worker:
 
     def _do(self, work: worker_pb2.Work, order: _Order) -> Result:
         """The work itself, in a thread."""
-        source, out_dir = self._inside(work.upload_path), self._inside(work.output_path)
+        out_dir = self._inside(work.output_path)
+        if work.HasField("pull"):
+            return pull(work, out_dir, self._secrets, progress=order.report, cancelled=order.cancelled.is_set)
+        source = self._inside(work.upload_path)
         if not source.is_file():
             raise SourceChanged("The uploaded file is no longer there.", remedy=_SEND_AGAIN)
         match work.kind:
@@ -237,7 +264,11 @@ class Worker:
                     _check_hash(hashlib.file_digest(file, "sha256").hexdigest(), work.upload_sha256)
                 out_dir.mkdir(parents=True, exist_ok=True)
                 proposal = infer(
-                    source, scratch=out_dir, progress=order.report, cancelled=order.cancelled.is_set
+                    source,
+                    missing=work.missing_values,
+                    scratch=out_dir,
+                    progress=order.report,
+                    cancelled=order.cancelled.is_set,
                 )
                 return translate.proposal_message(proposal)
             case _:

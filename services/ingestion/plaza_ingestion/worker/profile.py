@@ -11,6 +11,8 @@ import pyarrow.compute as pc
 
 from plaza_ingestion.worker.convert import convert, text_buffers
 from plaza_ingestion.worker.records import Ints
+from plaza_ingestion.worker.steps.texts import BLANKS, trim
+from plaza_ingestion.worker.time_guesses import TimeGuess, guesses, reader_of
 
 MISSING_TOKENS: Final = (
     *("NA", "N/A", "#N/A", "n/a", "na", "NaN", "nan", "null", "NULL", "Null", "None", "none"),
@@ -20,7 +22,7 @@ MISSING_TOKENS: Final = (
         "  ",
         "   ",
         "\u3000",
-    ),  # a load does not trim: blank is not empty
+    ),  # a load does not trim unless a step says so: blank is not empty
     *("/", "\\N", "—", "——", "无", "空", "无数据", "缺失", "缺测", "未知", "暂无"),
 )
 """Texts that people write for "no value"."""
@@ -28,7 +30,7 @@ MISSING_TOKENS: Final = (
 _LONG_NUMBER: Final = "^[+-]?[0-9]{16,}$"
 """A double, and so a spreadsheet, holds 15 digits; a longer whole number is an identifier."""
 _A_FEW: Final = 64
-_TOKENS: Final = pa.array(MISSING_TOKENS)
+_MOST_DISTINCT: Final = 4096
 _ZERO, _NINE = b"09"
 
 
@@ -36,6 +38,8 @@ _ZERO, _NINE = b"09"
 class ColumnProfile:
     """A fold over the windows of a file: `learn` each, then ask."""
 
+    declared: tuple[str, ...] = ()
+    """Texts that whoever asked says mean "no value", beside `MISSING_TOKENS`."""
     rows: int = 0
     empty: int = 0
     values: int = 0
@@ -51,9 +55,22 @@ class ColumnProfile:
     low: int | None = None
     high: int | None = None
     """Range of the values, while they are integers."""
+    padded: bool = False
+    """A text has blanks around it: from the window on in which that shows, texts are learned without."""
+    distinct: set[str] | None = field(default_factory=set)
+    """The different values; None when they are too many."""
+    shortest: int | None = None
+    """Fewest bytes of a value."""
+    longest: int = 0
+    times: tuple[TimeGuess, ...] | None = None
+    """Ways to read all values so far as a time, the strictest first; None before the first value."""
+    _tokens: pa.StringArray = field(init=False)
     _fits: set[str] = field(default_factory=lambda: {"integer", "number", "boolean", "date", "timestamp"})
     _last: int | None = None
     _steps_by_one: bool = True
+
+    def __post_init__(self) -> None:
+        self._tokens = pa.array((*MISSING_TOKENS, *self.declared), pa.string())
 
     @property
     def counts_rows(self) -> bool:
@@ -73,15 +90,25 @@ class ColumnProfile:
         return next((name for name in order if name in self._fits), "string")
 
     @property
+    def fixed_digits(self) -> int:
+        """How many digits every value has, when all are whole numbers of one length from two up; else 0."""
+        if "integer" not in self._fits or self.low is None or self.high is None or self.longest < 2:
+            return 0
+        same = self.shortest == self.longest and 10 ** (self.longest - 1) <= self.low
+        return self.longest if same and self.high < 10**self.longest else 0
+
+    @property
     def digits_are_a_code(self) -> bool:
         """All values could be numbers, and some are written as no quantity is."""
         return bool(self._fits & {"integer", "number"}) and (self.leading_zeros or self.long_numbers)
 
-    def learn(self, cells: pa.StringArray) -> None:
-        """Takes in the cells of the next window (none null)."""
+    def learn(self, cells: pa.StringArray) -> pa.StringArray:
+        """Takes in the cells of the next window (none null) and gives them as a proposal reads them."""
+        cells = self._without_padding(cells)
         offsets, _ = text_buffers(cells)
         empty = int(np.count_nonzero(np.diff(offsets) == 0))
-        tokens = cells.filter(pc.is_in(cells, value_set=_TOKENS))
+        is_token = pc.is_in(cells, value_set=self._tokens)
+        tokens = cells.filter(is_token)
         found = tuple(sorted(pc.unique(tokens).to_pylist()))
         self.rows += len(cells)
         self.empty += empty
@@ -93,6 +120,38 @@ class ColumnProfile:
                 self._try(cells, name, found)
         if self._fits & {"integer", "number"}:
             self._learn_digits(cells)
+        if self.times is None or self.times or self.distinct is not None or "integer" in self._fits:
+            values = cells.filter(pc.and_(pc.invert(is_token), pc.not_equal(cells, "")))
+            self._learn_values(values)
+        return cells
+
+    def _without_padding(self, cells: pa.StringArray) -> pa.StringArray:
+        trimmed = trim(cells)
+        if trimmed is cells:
+            return cells
+        # A cell of blanks alone is a missing token like others.
+        self.padded |= (
+            pc.any(pc.and_(pc.not_equal(cells, trimmed), pc.not_equal(trimmed, ""))).as_py() is True
+        )
+        return trimmed if self.padded else cells
+
+    def _learn_values(self, values: pa.StringArray) -> None:
+        if not len(values):
+            return
+        if self.times is None:
+            self.times = guesses(values[0].as_py())
+        self.times = tuple(guess for guess in self.times if _reads(guess, values))
+        lengths = np.diff(text_buffers(values)[0])
+        low = int(lengths.min())
+        self.shortest = low if self.shortest is None else min(self.shortest, low)
+        self.longest = max(self.longest, int(lengths.max()))
+        if self.distinct is not None:
+            # Most columns of many values show it at once.
+            self.distinct.update(pc.unique(values.slice(0, 2 * _MOST_DISTINCT)).to_pylist())
+            if len(self.distinct) <= _MOST_DISTINCT:
+                self.distinct.update(pc.unique(values).to_pylist())
+            if len(self.distinct) > _MOST_DISTINCT:
+                self.distinct = None
 
     def _try(self, cells: pa.StringArray, name: str, tokens: tuple[str, ...]) -> None:
         if convert(cells.slice(0, _A_FEW), name, tokens).bad.any():
@@ -124,3 +183,13 @@ class ColumnProfile:
         self.leading_zeros |= bool(((data[begin] == _ZERO) & (second >= _ZERO) & (second <= _NINE)).any())
         longer = cells.filter(pa.array(lengths > 15))
         self.long_numbers |= pc.any(pc.match_substring_regex(longer, _LONG_NUMBER)).as_py() is True
+
+
+def _reads(guess: TimeGuess, values: pa.StringArray) -> bool:
+    reader = reader_of(guess)
+    return not reader.read(values.slice(0, _A_FEW), ()).bad.any() and not reader.read(values, ()).bad.any()
+
+
+def is_blank(text: str) -> bool:
+    """Whether a text consists of blanks, so that trimming makes it empty."""
+    return not text.strip(BLANKS)

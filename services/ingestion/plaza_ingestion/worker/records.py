@@ -26,13 +26,24 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from plaza_ingestion.worker.bitmaps import Ints as Ints
+from plaza_ingestion.worker.bitmaps import (
+    Ranks,
+    Words,
+    bitmap,
+    first_of,
+    next_places,
+    odd_places,
+    positions,
+    previous_places,
+)
 from plaza_ingestion.worker.plan import Dialect
 
 LF: Final = 10
 CR: Final = 13
 
-Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
+_FIRST: Final = np.uint64(1)
 
 
 class Fault(IntEnum):
@@ -98,63 +109,48 @@ def split_fast(data: bytes, dialect: Dialect, *, final: bool) -> Split:
     `data` begins at a record or an empty line; `final` says that the file ends where it ends.
     """
     signs = np.frombuffer(data, dtype=np.uint8)
-    quote = dialect.quote_byte
-    quoted, crs = dialect.quote.encode() in data, b"\r" in data
-    mask = (signs == LF) | (signs == dialect.delimiter_byte)
-    if crs:
-        mask |= signs == CR
-    if quoted:
-        mask |= signs == quote
-    at = np.flatnonzero(mask)
-    kind = signs[at]
-    line_end = kind == LF
-    if crs:
+    line_ends = feeds = bitmap(signs, LF)
+    returns = bitmap(signs, CR) if b"\r" in data else None
+    if returns is not None:
         # A CRLF is one line end; it is remembered by its CR.
-        line_end &= signs[np.maximum(at - 1, 0)] != CR
-        line_end |= kind == CR
-    if not quoted:
-        return _assemble(
-            signs, at[line_end], at[line_end], at[kind == dialect.delimiter_byte], None, dialect, final
-        )
+        line_ends = returns | (feeds & ~next_places(returns))
+    delimiters = bitmap(signs, dialect.delimiter_byte)
+    if dialect.quote.encode() not in data:
+        return _assemble(signs, line_ends, line_ends, delimiters, None, dialect, final)
 
-    is_quote = kind == quote
-    inside = (np.cumsum(is_quote, dtype=np.uint8) & 1).astype(np.bool_)  # parity survives the wrap at 256
-    wrong = _first_wrong_quote(signs, at[is_quote & inside], at[is_quote & ~inside], dialect)
-    if wrong is None and final and bool(inside[-1:].any()):
+    quotes = bitmap(signs, dialect.quote_byte)
+    inside = odd_places(quotes)
+    neighbours = quotes | delimiters | line_ends | feeds
+    wrong = _first_wrong_quote(quotes & inside, quotes & ~inside, neighbours, len(data))
+    if wrong is None and final and int(np.bitwise_count(quotes).sum()) % 2:
         wrong = len(data)  # the last field never closes
-    ends = at[line_end & ~inside]
-    delimiters = at[(kind == dialect.delimiter_byte) & ~inside]
-    return _assemble(signs, ends, at[line_end], delimiters, wrong, dialect, final)
+    return _assemble(signs, line_ends & ~inside, line_ends, delimiters & ~inside, wrong, dialect, final)
 
 
-def _first_wrong_quote(
-    signs: npt.NDArray[np.uint8], opening: Ints, closing: Ints, dialect: Dialect
-) -> int | None:
+def _first_wrong_quote(opening: Words, closing: Words, neighbours: Words, size: int) -> int | None:
     """The first quote that RFC 4180 does not allow, given that all before it are right; None without one.
 
     A quote that opens must stand at the beginning of a field or behind the quote that closed (the second
     of an escaped pair); one that closes must be followed by the end of the field or by a quote.
     """
-    neighbours = np.zeros(256, dtype=np.bool_)
-    neighbours[[LF, CR, dialect.delimiter_byte, dialect.quote_byte]] = True
-    bad_open = opening[(opening > 0) & ~neighbours[signs[np.maximum(opening - 1, 0)]]]
-    last = len(signs) - 1
-    bad_close = closing[(closing < last) & ~neighbours[signs[np.minimum(closing + 1, last)]]]
-    found = [int(bad[0]) for bad in (bad_open, bad_close) if bad.size]
-    return min(found) if found else None
+    may_open, may_close = next_places(neighbours), previous_places(neighbours)
+    may_open[0] |= _FIRST
+    may_close[(size - 1) >> 6] |= _FIRST << np.uint64((size - 1) & 63)  # what follows is not here yet
+    return first_of((opening & ~may_open) | (closing & ~may_close))
 
 
 def _assemble(
     signs: npt.NDArray[np.uint8],
-    ends: Ints,
-    physical_ends: Ints,
-    delimiters: Ints,
+    record_ends: Words,
+    line_ends: Words,
+    delimiters: Words,
     wrong: int | None,
     dialect: Dialect,
     final: bool,
 ) -> Split:
-    """Records between the line ends `ends`, none of which reaches `wrong`."""
+    """Records between `record_ends`, as far as they lie before `wrong`."""
     size = len(signs)
+    ends = positions(record_ends, size)
     if wrong is not None:
         ends = ends[: np.searchsorted(ends, wrong)]
     if ends.size and not final and int(ends[-1]) == size - 1 and int(signs[-1]) == CR:
@@ -166,21 +162,22 @@ def _assemble(
         next_start = np.append(next_start, size)
     starts = np.concatenate((np.zeros(1, dtype=np.int64), next_start[:-1]))[: len(ends)]
     length = ends - starts
-    fields = np.diff(np.searchsorted(delimiters, ends), prepend=0) + 1
+    fields = np.diff(Ranks.of(delimiters).before(ends), prepend=0) + 1
 
     too_long = np.flatnonzero(length > dialect.max_record_bytes)
     blocked = wrong is not None or too_long.size > 0
     keep = int(too_long[0]) if too_long.size else len(ends)
     consumed = int(next_start[keep - 1]) if keep else 0
     kept = np.flatnonzero(length[:keep] > 0)
+    lines = Ranks.of(line_ends).before(np.append(starts[kept], consumed))
     records = Records(
         offset=starts[kept],
         length=length[kept],
-        line=np.searchsorted(physical_ends, starts[kept]),
+        line=lines[:-1],
         fields=fields[kept],
         fault=np.zeros(len(kept), dtype=np.uint8),
     )
-    return Split(records, consumed, int(np.searchsorted(physical_ends, consumed)), blocked)
+    return Split(records, consumed, int(lines[-1]), blocked)
 
 
 def split_slow(

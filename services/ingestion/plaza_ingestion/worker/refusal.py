@@ -29,7 +29,8 @@ class Reason(StrEnum):
     STEP = "step"
     """A declared step has no result for this row."""
     DUPLICATE_KEY = "duplicate_key"
-    """An earlier row of the same file, itself acceptable, has the same key."""
+    """Another row of the same file, itself acceptable, has the same key and stays: the first, or the latest
+    where the contract says so."""
 
 
 REFUSED_SCHEMA: Final = pa.schema(
@@ -58,6 +59,26 @@ class RefusedRow:
     original: bytes
     """The record as it stands in the file, in its encoding and without its line end; in a format without text
     the record as JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepFault:
+    """Why a declared step has no result for a row."""
+
+    field: str
+    """The field at fault: the step's own, or the part that is wrong."""
+    detail: str
+    """In plain words."""
+    step: str = ""
+    """The step's name, if it has one."""
+
+    def __str__(self) -> str:
+        return in_step(self.detail, self.step)
+
+
+def in_step(detail: str, step: str) -> str:
+    """The words with the step's name, if it has one."""
+    return f"{detail} (step {step})" if step else detail
 
 
 def refused_table(rows: list[RefusedRow]) -> pa.Table:

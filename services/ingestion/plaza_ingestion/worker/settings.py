@@ -23,6 +23,10 @@ class WorkerSettings(BaseSettings):
     staging_prefix: Path = Field(
         description="the department's own folder; uploads are read from it, staged files written to it"
     )
+    secrets_dir: Path | None = Field(
+        default=None,
+        description="the worker's own folder of source credentials, one file a name; no service of the city reads it",
+    )
     idle_seconds: float = Field(
         default=0, ge=0, description="end after so long without work; 0: wait for work for ever"
     )

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 from plaza_kit.errors import FailedPrecondition
 
+from plaza_ingestion.worker.batches import Joined
 from plaza_ingestion.worker.cells import read_joined, split_record
 from plaza_ingestion.worker.encodings import UTF8, Encoding, settle
 from plaza_ingestion.worker.plan import Dialect
@@ -69,10 +70,15 @@ class Window:
         return "a quote stands where none may, or a quoted field is not closed (RFC 4180)", None
 
     def _undecodable_column(self, original: bytes, fields: int, dialect: Dialect) -> int | None:
-        if self.encoding is not UTF8:
+        by_bytes = self.encoding.ascii_is_itself(bytes((dialect.delimiter_byte, dialect.quote_byte)))
+        if not by_bytes:
             original = original.decode(self.encoding.name, errors="replace").encode()
-        for column, cell in enumerate(split_record(original, fields, dialect)):
-            if not UTF8.is_valid(cell) or (self.encoding is not UTF8 and _REPLACEMENT in cell):
+        try:
+            cells = split_record(original, fields, dialect)
+        except pa.ArrowInvalid:
+            return None  # what took the place of wrong bytes took a delimiter with it
+        for column, cell in enumerate(cells):
+            if not self.encoding.is_valid(cell) if by_bytes else _REPLACEMENT in cell:
                 return column
         return None
 
@@ -84,12 +90,12 @@ class Window:
 
     def checked(self) -> Window:
         """The same window with the records marked that are not in the file's encoding."""
-        if self.encoding.unit == 1 and self.data.isascii():
+        if self.encoding.is_plainly_valid(self.data):
             return self
+        if self.encoding.name == UTF8.name:
+            return self._marked()
         try:
-            return (
-                replace(self, utf8=self.encoding.to_utf8(self.data)) if self._all_valid() else self._marked()
-            )
+            return replace(self, utf8=self.encoding.to_utf8(self.data))
         except UnicodeDecodeError:
             return self._marked()
 
@@ -105,9 +111,14 @@ class Window:
             raise AssertionError(f"two readers disagree: {len(good)} records, {table.num_rows} rows")
         return [table.column(i).combine_chunks() for i in range(len(wanted))]
 
-    def _all_valid(self) -> bool:
-        # Other encodings are checked by decoding them, whose outcome is kept.
-        return self.encoding.name != "utf-8" or self.encoding.is_valid(self.data)
+    def joined(self, good: Ints, dialect: Dialect) -> Joined | None:
+        """The records `good`, which must be without fault, in one piece."""
+        if not len(good):
+            return None
+        special = bytes((dialect.delimiter_byte, dialect.quote_byte))
+        if self.utf8 is None and self.encoding.ascii_is_itself(special):
+            return Joined(self._pieces(good), self.encoding)
+        return Joined(self._text(good), UTF8)
 
     def _marked(self) -> Window:
         records, fault = self.records, self.records.fault.copy()
@@ -122,17 +133,22 @@ class Window:
         return replace(self, records=replace(records, fault=fault))
 
     def _text(self, good: Ints) -> bytes:
-        """The good records alone, in UTF-8; uncopied when there is nothing between them."""
+        """The good records alone, in UTF-8."""
+        pieces = self._pieces(good)
+        return self.utf8 if self.utf8 is not None and pieces is self.data else self.encoding.to_utf8(pieces)
+
+    def _pieces(self, good: Ints) -> bytes:
+        """The good records alone, with line ends and empty lines between them."""
+        if len(good) == len(self.records) and self.records.offset[0] == self.start:
+            return self.data
         offset, length = self.records.offset - self.start, self.records.length
         breaks = np.flatnonzero(np.diff(good) != 1) + 1
         first = good[np.concatenate(([0], breaks))]
         last = good[np.concatenate((breaks - 1, [len(good) - 1]))]
         begins, ends = offset[first].tolist(), (offset[last] + length[last]).tolist()
-        if self.utf8 is not None and len(begins) == 1 and begins[0] == 0 and len(good) == len(self.records):
-            return self.utf8
         pieces = [self.data[begin:end] for begin, end in zip(begins, ends, strict=True)]
         line_end = b"\n" if self.encoding.unit == 1 else "\n".encode(self.encoding.name)
-        return self.encoding.to_utf8(pieces[0] if len(pieces) == 1 else line_end.join(pieces))
+        return pieces[0] if len(pieces) == 1 else line_end.join(pieces)
 
 
 class SourceFile(AbstractContextManager["SourceFile"]):

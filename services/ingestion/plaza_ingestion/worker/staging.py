@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from plaza_ingestion.worker.column_encodings import encodings_for
 from plaza_ingestion.worker.judge import ORIGINALS_SCHEMA, POSITIONS_SCHEMA, accepted_schema
 from plaza_ingestion.worker.plan import LoadPlan
 from plaza_ingestion.worker.refusal import REFUSED_SCHEMA, RefusedRow, refused_table
@@ -34,19 +35,10 @@ class StagedFile:
 class ParquetStage:
     """A Parquet file being written: zstd, statistics, one schema; its bytes depend on the rows alone."""
 
-    def __init__(self, path: Path, schema: pa.Schema, growing: Sequence[str] = ()) -> None:
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
         self._path = path
         self.schema: Final = schema
-        # Without Arrow's own schema in the footer every engine reads the same plain Parquet types.
-        # Places grow from row to row: as differences they take a sixth of the room and a quarter of the time.
-        self._writer = pq.ParquetWriter(
-            path,
-            schema,
-            compression="zstd",
-            store_schema=False,
-            use_dictionary=[name for name in schema.names if name not in growing],
-            column_encoding=dict.fromkeys(growing, "DELTA_BINARY_PACKED") or None,
-        )
+        self._writer: pq.ParquetWriter | None = None
         self._waiting: list[pa.Table] = []
         self._waiting_rows = 0
         self._waiting_bytes = 0
@@ -66,17 +58,35 @@ class ParquetStage:
     def close(self) -> StagedFile:
         """Writes the rest and describes the file."""
         self._flush()
-        self._writer.close()
+        self._open().close()
         return describe_file(self._path, self.rows)
 
     def abandon(self) -> None:
         """Closes a file that is not finished; its content means nothing. Harmless behind `close`."""
-        self._writer.close()
+        if self._writer is not None:
+            self._writer.close()
+
+    def _open(self) -> pq.ParquetWriter:
+        """The writer; how it writes is settled by the first rows."""
+        if self._writer is None:
+            chosen = encodings_for(
+                pa.concat_tables(self._waiting) if self._waiting else self.schema.empty_table()
+            )
+            # Without Arrow's own schema in the footer every engine reads the same plain Parquet types.
+            self._writer = pq.ParquetWriter(
+                self._path,
+                self.schema,
+                compression="zstd",
+                store_schema=False,
+                use_dictionary=chosen.use_dictionary,
+                column_encoding=chosen.column_encoding,
+            )
+        return self._writer
 
     def _flush(self) -> None:
         if self._waiting:
-            table = pa.concat_tables(self._waiting)
-            self._writer.write_table(table, row_group_size=max(table.num_rows, 1))
+            writer, table = self._open(), pa.concat_tables(self._waiting)
+            writer.write_table(table, row_group_size=max(table.num_rows, 1))
         self._waiting, self._waiting_rows, self._waiting_bytes = [], 0, 0
 
 
@@ -113,9 +123,7 @@ class Stages(AbstractContextManager["Stages"]):
         """`places`: as in `judge.Judge`."""
         self.accepted = ParquetStage(directory / "accepted.parquet", accepted_schema(plan))
         self.positions = ParquetStage(
-            directory / "positions.parquet",
-            POSITIONS_SCHEMA if places else ORIGINALS_SCHEMA,
-            growing=("line", "byte_offset"),
+            directory / "positions.parquet", POSITIONS_SCHEMA if places else ORIGINALS_SCHEMA
         )
         self.refused = ParquetStage(directory / "refused.parquet", REFUSED_SCHEMA)
 

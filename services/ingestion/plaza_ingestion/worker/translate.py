@@ -12,8 +12,11 @@ from plaza_kit.errors import PlazaError
 from plaza_ingestion.domain.quarantine import OWN_COLUMNS
 from plaza_ingestion.worker import infer, load
 from plaza_ingestion.worker.convert import quoted
-from plaza_ingestion.worker.plan import BuildTimestamp, FieldSpec, InvalidPlan, LoadPlan
+from plaza_ingestion.worker.field_proposals import FieldProposal
+from plaza_ingestion.worker.plan import FieldSpec, LoadPlan
 from plaza_ingestion.worker.staging import StagedFile
+from plaza_ingestion.worker.steps.declared import targets
+from plaza_ingestion.worker.translate_steps import declared_step, proposed_step
 
 _TYPES: Final[dict[contract_pb2.FieldType.ValueType, str]] = {
     contract_pb2.FIELD_TYPE_STRING: "string",
@@ -29,8 +32,8 @@ _HEADINGS_SHOWN: Final = 20
 
 def load_plan(contract: contract_pb2.Contract) -> LoadPlan:
     """The plan that a contract means. Raises `InvalidPlan` when it contradicts itself."""
-    steps = tuple(_step(step) for step in contract.steps)
-    built = {step.target for step in steps}
+    steps = tuple(declared_step(step) for step in contract.steps)
+    built = set(targets(steps))
     everywhere = contract.format.missing_values
     return LoadPlan(
         fields=tuple(_field(field, built, everywhere) for field in contract.fields),
@@ -55,37 +58,19 @@ def _field(field: contract_pb2.Field, built: set[str], everywhere: Sequence[str]
     )
 
 
-def _step(step: contract_pb2.Step) -> BuildTimestamp:
-    if step.WhichOneof("kind") != "build_timestamp":
-        raise InvalidPlan(
-            "The contract has a step that this worker does not know.",
-            remedy="Update the department's worker to the version of the platform.",
-        )
-    build = step.build_timestamp
-    return BuildTimestamp(
-        target=build.target,
-        year=build.year,
-        month=build.month,
-        day=build.day,
-        hour=build.hour or None,
-        minute=build.minute or None,
-        second=build.second or None,
-        zone=build.zone,
-    )
-
-
 def proposal_message(proposal: infer.Proposal) -> ingestion_pb2.Proposal:
     """The proposal as ingestion keeps and shows it; of each finding its sentence."""
     return ingestion_pb2.Proposal(
         contract=contract_pb2.Contract(
             fields=[_proposed_field(field) for field in proposal.fields],
             key=proposal.key,
-            steps=[_proposed_step(step) for step in proposal.steps],
+            steps=[proposed_step(step) for step in proposal.steps],
             format=contract_pb2.FileFormat(
                 delimiter=proposal.delimiter,
                 type=proposal.type,
                 encoding=proposal.encoding,
                 record_path=proposal.record_path,
+                missing_values=proposal.missing,
             ),
         ),
         fields=[
@@ -97,24 +82,21 @@ def proposal_message(proposal: infer.Proposal) -> ingestion_pb2.Proposal:
         key_reason=proposal.key_reason.sentence,
         rows=proposal.rows + proposal.ragged_rows + proposal.faulty_rows,
         ragged_rows=proposal.ragged_rows,
+        faulty_rows=proposal.faulty_rows,
+        format_reasons=[reason.sentence for reason in proposal.format_reasons],
     )
 
 
-def _proposed_field(field: infer.FieldProposal) -> contract_pb2.Field:
+def _proposed_field(field: FieldProposal) -> contract_pb2.Field:
     return contract_pb2.Field(
         name=field.name,
         source_name=field.source,
         type=_TYPE_VALUES[field.type],
         required=field.required,
-        title=field.source,
+        title=field.title,
         unit=field.unit,
         missing_values=field.missing,
-    )
-
-
-def _proposed_step(step: BuildTimestamp) -> contract_pb2.Step:
-    return contract_pb2.Step(
-        build_timestamp=contract_pb2.BuildTimestamp(target=step.target, zone=step.zone, **dict(step.parts()))
+        code_list=field.code_list,
     )
 
 

@@ -10,15 +10,19 @@ from plaza_opendata.rpc.peers import PeerFacts, PeerSecurity
 from plaza_opendata.rpc.servicers import PortalServicer, ReleaseServicer
 from plaza_opendata.settings import OpenDataSettings
 from plaza_opendata.storage.files import ReleaseStore
-from plaza_opendata.usecases.building import Building
-from plaza_opendata.usecases.ports import PUBLISHED, WITHDRAWN, World
+from plaza_opendata.usecases.building import KEEPER, Building
+from plaza_opendata.usecases.ports import APPROVED, PUBLISHED, WITHDRAWN, World
 from plaza_opendata.usecases.releases import BUILD
 
 SPEC = ServiceSpec(
     name="open-data",
     schema="open_data",
     package="plaza_opendata",
-    routes={"security": ["*"], "catalogue": [PUBLISHED, WITHDRAWN]},
+    routes={
+        "security": ["*"],
+        "catalogue": [PUBLISHED, WITHDRAWN],
+        KEEPER: [APPROVED, PUBLISHED],
+    },
 )
 
 _ALWAYS = 1_000_000

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import grpc
 from plaza.catalogue.v1 import catalogue_pb2, catalogue_pb2_grpc
+from plaza.common.v1 import contract_pb2
 from plaza.quality.v1 import quality_pb2, quality_pb2_grpc
 from plaza.security.v1 import security_pb2, security_pb2_grpc
 from plaza_kit.identity import ServiceTokens
@@ -30,6 +31,11 @@ class PeerFacts:
     async def version(self, name: DatasetName, number: int) -> catalogue_pb2.Version | None:
         request = catalogue_pb2.GetVersionRequest(name=f"{name}/versions/{number}")
         return await _or_none(self._catalogue.GetVersion(request, metadata=on_behalf(), timeout=_SECONDS))
+
+    async def contract(self, name: DatasetName, number: int) -> contract_pb2.Contract:
+        request = catalogue_pb2.GetContractRequest(name=f"{name}/contracts/{number}")
+        found = await self._catalogue.GetContract(request, metadata=on_behalf(), timeout=_SECONDS)
+        return found.contract
 
     async def department(self, name: DatasetName) -> catalogue_pb2.Department:
         request = catalogue_pb2.GetDepartmentRequest(name=f"departments/{name.department}")

@@ -11,6 +11,7 @@ from plaza_kit.rpc.server import ServicerContext
 
 from plaza_opendata.usecases.portal import Portal
 from plaza_opendata.usecases.ports import World
+from plaza_opendata.usecases.release_rows import ReleaseRows
 from plaza_opendata.usecases.releases import Releases
 
 
@@ -40,6 +41,7 @@ class PortalServicer(opendata_pb2_grpc.PortalServiceServicer):
 
     def __init__(self, world: World) -> None:
         self._portal = Portal(world)
+        self._rows = ReleaseRows(world, self._portal)
 
     async def GetPortalSummary(
         self, request: pb.GetPortalSummaryRequest, rpc: ServicerContext
@@ -50,6 +52,16 @@ class PortalServicer(opendata_pb2_grpc.PortalServiceServicer):
         self, request: pb.SearchOpenDatasetsRequest, rpc: ServicerContext
     ) -> pb.SearchOpenDatasetsResponse:
         return await self._portal.search(request)
+
+    async def SuggestOpenDatasets(
+        self, request: pb.SuggestOpenDatasetsRequest, rpc: ServicerContext
+    ) -> pb.SuggestOpenDatasetsResponse:
+        return await self._portal.suggest(request)
+
+    async def ReadReleaseRows(
+        self, request: pb.ReadReleaseRowsRequest, rpc: ServicerContext
+    ) -> pb.ReadReleaseRowsResponse:
+        return await self._rows.read(request)
 
     async def GetOpenDataset(self, request: pb.GetOpenDatasetRequest, rpc: ServicerContext) -> pb.OpenDataset:
         return await self._portal.get(request)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from plaza.opendata.v1 import opendata_pb2 as pb
 from plaza_kit.names import DatasetName
@@ -10,6 +11,7 @@ from plaza_kit.search_words import normalise, phrases, query_tokens
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from plaza_opendata.domain.portal_facets import Facet, Filters, Group
 from plaza_opendata.domain.releases import ReleaseName
 from plaza_opendata.domain.snapshot import search_entry
 from plaza_opendata.storage import rows
@@ -19,8 +21,12 @@ from plaza_opendata.storage.rows import Row, key_of
 # In lists, only what a list shows: contracts may be long.
 _LISTED = f"SELECT {SHOWN}, r.snapshot - ARRAY['contract', 'rules', 'dimensions'] AS listed{FROM}"
 _JOIN = " JOIN portal s ON s.department = r.department AND s.dataset = r.dataset AND s.number = r.number"
+_FORMATS = (
+    "SELECT DISTINCT upper(substring(f.file_name FROM '[^.]*$')) FROM release_files f"
+    " WHERE f.department = r.department AND f.dataset = r.dataset AND f.number = r.number ORDER BY 1"
+)
 _MATCHES = (
-    " WHERE (:department = '' OR s.department = :department) AND s.tokens @> CAST(:tokens AS text[])"
+    " WHERE s.tokens @> CAST(:tokens AS text[])"
     " AND NOT EXISTS (SELECT 1 FROM unnest(CAST(:phrases AS text[])) AS p WHERE strpos(s.content, p) = 0)"
 )
 _ORDER = (
@@ -41,14 +47,19 @@ async def show(connection: AsyncConnection, name: DatasetName, number: int) -> N
         text(f"SELECT r.snapshot FROM releases r{DATASET} AND r.number = :number"),  # noqa: S608
         bound,
     )
-    entry = search_entry(rows.open_dataset_of(found.scalar_one()))
+    shown = rows.open_dataset_of(found.scalar_one())
+    entry = search_entry(shown)
     await connection.execute(
         text(
-            "INSERT INTO portal (department, dataset, number, title, title_en, title_tokens, tokens, content)"
-            " VALUES (:department, :dataset, :number, :title, :title_en, :title_tokens, :tokens, :content)"
+            "INSERT INTO portal (department, dataset, number, title, title_en, title_tokens, tokens, content,"  # noqa: S608
+            " category, update_cycle, licence, formats)"
+            " SELECT :department, :dataset, :number, :title, :title_en, :title_tokens, :tokens, :content,"
+            f" :category, :update_cycle, r.licence, ARRAY({_FORMATS}) FROM releases r{DATASET}"
+            " AND r.number = :number"
             " ON CONFLICT (department, dataset) DO UPDATE SET number = excluded.number,"
             " title = excluded.title, title_en = excluded.title_en, title_tokens = excluded.title_tokens,"
-            " tokens = excluded.tokens, content = excluded.content"
+            " tokens = excluded.tokens, content = excluded.content, category = excluded.category,"
+            " update_cycle = excluded.update_cycle, licence = excluded.licence, formats = excluded.formats"
         ),
         bound
         | {
@@ -57,24 +68,95 @@ async def show(connection: AsyncConnection, name: DatasetName, number: int) -> N
             "title_tokens": entry.title_tokens,
             "tokens": entry.tokens,
             "content": entry.text,
+            "category": shown.category,
+            "update_cycle": shown.update_cycle.replace("UPDATE_CYCLE_UNSPECIFIED", ""),
         },
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What is looked for."""
+
+    exact: str
+    tokens: list[str]
+    phrases: list[str]
+
+    @classmethod
+    def of(cls, query: str) -> Words:
+        """All words must occur; an empty query finds everything."""
+        return cls(normalise(query), query_tokens(query), phrases(query))
+
+    @property
+    def nothing(self) -> bool:
+        """Nothing but punctuation: nothing is found."""
+        return bool(self.exact and not self.tokens)
+
+    @property
+    def bound(self) -> dict[str, object]:
+        return {"tokens": self.tokens, "phrases": self.phrases}
+
+
 async def find(
-    connection: AsyncConnection, query: str, department: str, offset: int, limit: int
-) -> tuple[list[pb.OpenDataset], int]:
-    """A page, best first, and how many there are in all; an empty department means all."""
-    exact = normalise(query)
-    tokens = query_tokens(query)
-    if exact and not tokens:
-        return [], 0  # nothing but punctuation
-    bound = {"tokens": tokens, "phrases": phrases(query), "department": department}
-    total = await connection.execute(text(f"SELECT count(*) FROM portal s{_MATCHES}"), bound)  # noqa: S608
-    found = await connection.execute(
-        text(_LISTED + _JOIN + _MATCHES + _ORDER), bound | {"exact": exact, "limit": limit, "offset": offset}
+    connection: AsyncConnection, words: Words, filters: Filters, offset: int, limit: int
+) -> list[pb.OpenDataset]:
+    """A page, best first."""
+    if words.nothing:
+        return []
+    conditions = "".join(
+        f" AND s.{facet} && CAST(:{facet} AS text[])"
+        if facet is Facet.FORMAT
+        else f" AND s.{facet} = ANY(CAST(:{facet} AS text[]))"
+        for facet in filters
     )
-    return _listed([row._mapping for row in found]), int(total.scalar_one())
+    bound = {**words.bound, **{str(facet): list(values) for facet, values in filters.items()}}
+    found = await connection.execute(
+        text(_LISTED + _JOIN + _MATCHES + conditions + _ORDER),
+        bound | {"exact": words.exact, "limit": limit, "offset": offset},
+    )
+    return _listed([row._mapping for row in found])
+
+
+async def groups(connection: AsyncConnection, words: Words) -> list[Group]:
+    """All that the words find, by what it can be narrowed down by."""
+    if words.nothing:
+        return []
+    columns = ", ".join(f"s.{facet}" for facet in Facet)
+    found = await connection.execute(
+        text(f"SELECT {columns}, count(*) AS n FROM portal s{_MATCHES} GROUP BY {columns}"),  # noqa: S608
+        words.bound,
+    )
+    return [
+        Group(
+            {f: row._mapping[f] if f is Facet.FORMAT else [row._mapping[f]] for f in Facet}, row._mapping["n"]
+        )
+        for row in found
+    ]
+
+
+async def suggest(connection: AsyncConnection, typed: str, limit: int) -> list[pb.OpenSuggestion]:
+    """Titles that begin with a normalised text, then titles that hold it, no title twice."""
+    found = await connection.execute(
+        text(
+            "SELECT s.department, s.dataset, r.snapshot->>'display_name' AS title,"
+            " coalesce(r.snapshot->>'display_name_en', '') AS title_en"
+            " FROM (SELECT DISTINCT ON (title, title_en) *,"
+            " starts_with(title, :typed) OR starts_with(title_en, :typed) AS begins FROM portal"
+            " WHERE strpos(title, :typed) > 0 OR strpos(' ' || title_en, ' ' || :typed) > 0"
+            " ORDER BY title, title_en, department, dataset) s"
+            " JOIN releases r USING (department, dataset, number)"
+            " ORDER BY s.begins DESC, s.title, s.title_en LIMIT :limit"
+        ),
+        {"typed": typed, "limit": limit},
+    )
+    return [
+        pb.OpenSuggestion(
+            display_name=row.title,
+            display_name_en=row.title_en,
+            open_dataset=f"departments/{row.department}/datasets/{row.dataset}/openDataset",
+        )
+        for row in found
+    ]
 
 
 async def latest(connection: AsyncConnection, limit: int) -> list[pb.OpenDataset]:

@@ -36,6 +36,8 @@ RENEW_SECONDS: Final = 20.0
 """A read grant lives for a minute at most."""
 _PAUSE: Final = 2.0
 _LEDGER: Final = "security"
+KEEPER: Final = "ingestion"
+"""Keeps the versions that others depend on."""
 
 
 class RowsMissing(DataLoss):
@@ -62,12 +64,15 @@ class Building:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    async def build(self, release: str) -> None:
+    async def build(self, release: str, approval: str = "") -> None:
         """One attempt at a release that is approved; nothing for any other. What is worth another try is
-        raised; what is not is written on the release."""
+        raised; what is not is written on the release. `approval`: the event that pins the version; nothing is
+        read before ingestion has it, so that the version cannot expire under a release."""
         work = await self._begin(ReleaseName.parse(release))
         if work is None:
             return
+        if approval:
+            await self._world.outbox.delivered(approval, [KEEPER])
         try:
             event_id, file = await self._file(work)
             ledger_index, proof = await self._prove(work, event_id, file)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 
@@ -11,16 +11,27 @@ from plaza_kit.db import Scope
 from plaza_kit.errors import NotFound
 from plaza_kit.names import parse_department
 from plaza_kit.paging import Page
+from plaza_kit.search_words import normalise
 from plaza_kit.streams import in_thread
 from plaza_kit.tlog.proof import SUFFIX
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from plaza_opendata.domain import portal_facets as facets
 from plaza_opendata.domain.releases import READABLE, ReleaseName, State, parse_open_dataset
 from plaza_opendata.storage import portal, releases, rows
 from plaza_opendata.storage.rows import FileRecord
 from plaza_opendata.usecases.ports import World, unknown_release
 
 LATEST = 6
+_SUGGESTIONS = 10
+_FACET_VALUES = 20
+_FACETS = {
+    pb.OPEN_FACET_DEPARTMENT: facets.Facet.DEPARTMENT,
+    pb.OPEN_FACET_CATEGORY: facets.Facet.CATEGORY,
+    pb.OPEN_FACET_FORMAT: facets.Facet.FORMAT,
+    pb.OPEN_FACET_UPDATE_CYCLE: facets.Facet.UPDATE_CYCLE,
+    pb.OPEN_FACET_LICENCE: facets.Facet.LICENCE,
+}
 PROOF_TYPE = "application/json"
 
 
@@ -53,15 +64,35 @@ class Portal:
 
     async def search(self, request: pb.SearchOpenDatasetsRequest) -> pb.SearchOpenDatasetsResponse:
         """Raises BadPageToken, BadName."""
-        department = parse_department(request.department) if request.department else ""
-        filters = (request.query, department)
-        page = Page.of("openDatasets", filters, request.page_size, request.page_token, (0,), default=20)
-        offset = int(page.start[0])
+        filters = _filters(request)
+        mark = (request.query, *(f"{facet}={value}" for facet in filters for value in filters[facet]))
+        page = Page.of("openDatasets", mark, request.page_size, request.page_token, (0,), default=20)
+        offset, words = int(page.start[0]), portal.Words.of(request.query)
         async with self._reading() as connection:
-            found, total = await portal.find(connection, request.query, department, offset, page.size)
-        end = offset + len(found)
+            found = await portal.find(connection, words, filters, offset, page.size)
+            groups = await portal.groups(connection, words)
+            departments = await portal.departments(connection) if request.facets else []
+        end, total = offset + len(found), facets.total(groups, filters)
         token = page.token((end,)) if found and end < total else ""
-        return pb.SearchOpenDatasetsResponse(datasets=found, next_page_token=token, total_size=total)
+        answer = pb.SearchOpenDatasetsResponse(datasets=found, next_page_token=token, total_size=total)
+        names = {each.department: each for each in departments}
+        for wanted in request.facets:
+            counted = facets.counts(groups, filters, _FACETS[wanted], request.facet_limit or _FACET_VALUES)
+            answer.facets.add(
+                facet=wanted,
+                values=_values(_FACETS[wanted], counted, filters, names),
+                value_count=counted.different,
+            )
+        return answer
+
+    async def suggest(self, request: pb.SuggestOpenDatasetsRequest) -> pb.SuggestOpenDatasetsResponse:
+        """Titles that begin so, then titles that hold it."""
+        typed = normalise(request.query)
+        if not typed:
+            return pb.SuggestOpenDatasetsResponse()
+        async with self._reading() as connection:
+            found = await portal.suggest(connection, typed, request.limit or _SUGGESTIONS)
+        return pb.SuggestOpenDatasetsResponse(suggestions=found)
 
     async def get(self, request: pb.GetOpenDatasetRequest) -> pb.OpenDataset:
         """Raises NotOpen when nothing was ever published. When all was withdrawn the texts are still shown, with
@@ -89,7 +120,7 @@ class Portal:
         """The file's record, then its bytes. Raises UnknownRelease, ReleaseWithdrawn, UnknownFile, FileDamaged."""
         name = ReleaseName.parse(request.release)
         async with self._reading() as connection:
-            file = await self._file(connection, name, request.file_name)
+            file = await self.file(connection, name, request.file_name)
         # Only now is the name one that a path may be made of: the database has it.
         path = self._world.store.path(name, file.file_name)
         pieces = in_thread(
@@ -110,7 +141,8 @@ class Portal:
             async for piece in pieces:
                 yield pb.ReadReleaseFileResponse(chunk=piece)
 
-    async def _file(self, connection: AsyncConnection, name: ReleaseName, asked: str) -> FileRecord:
+    async def file(self, connection: AsyncConnection, name: ReleaseName, asked: str) -> FileRecord:
+        """A file that is given out, or its proof. Raises UnknownRelease, ReleaseWithdrawn, UnknownFile."""
         row = await releases.find(connection, name)
         if row is None or row["publish_time"] is None:
             raise unknown_release(name)
@@ -144,3 +176,37 @@ def _proof_of(file: FileRecord) -> FileRecord:
         size_bytes=file.proof_size_bytes,
         sha256=file.proof_sha256,
     )
+
+
+def _filters(request: pb.SearchOpenDatasetsRequest) -> facets.Filters:
+    departments = [*request.departments, *([request.department] if request.department else [])]
+    given: dict[facets.Facet, list[str]] = {
+        facets.Facet.DEPARTMENT: [parse_department(name) for name in departments],
+        facets.Facet.CATEGORY: list(request.category),
+        facets.Facet.FORMAT: list(request.format),
+        facets.Facet.UPDATE_CYCLE: list(request.update_cycle),
+        facets.Facet.LICENCE: list(request.licence),
+    }
+    return {facet: values for facet, values in given.items() if values}
+
+
+def _values(
+    facet: facets.Facet,
+    counted: facets.Counts,
+    filters: facets.Filters,
+    names: Mapping[str, pb.DepartmentCount],
+) -> list[pb.OpenFacetValue]:
+    made = []
+    for value, count in counted.values:
+        outside = f"departments/{value}" if facet is facets.Facet.DEPARTMENT else value
+        named = names.get(outside, pb.DepartmentCount())
+        made.append(
+            pb.OpenFacetValue(
+                value=outside,
+                display_name=named.display_name,
+                display_name_en=named.display_name_en,
+                count=count,
+                selected=value in filters.get(facet, ()),
+            )
+        )
+    return made

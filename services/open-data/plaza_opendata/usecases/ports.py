@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from plaza.catalogue.v1 import catalogue_pb2
+from plaza.common.v1 import contract_pb2
 from plaza.quality.v1 import quality_pb2
 from plaza.security.v1 import security_pb2
 from plaza_kit.db import Database
 from plaza_kit.db.outbox import Outbox
-from plaza_kit.errors import Aborted, AlreadyExists, NotFound
+from plaza_kit.errors import Aborted, AlreadyExists, FailedPrecondition, NotFound
 from plaza_kit.grants import GrantVerifier
 from plaza_kit.identity import Principal
 from plaza_kit.names import DatasetName
@@ -22,6 +23,7 @@ from plaza_lake.tables import Lake
 from plaza_opendata.domain.releases import ReleaseName
 from plaza_opendata.storage.files import ReleaseStore
 
+APPROVED = "city.plaza.opendata.release.approved.v1"
 PUBLISHED = "city.plaza.opendata.release.published.v1"
 WITHDRAWN = "city.plaza.opendata.release.withdrawn.v1"
 
@@ -41,6 +43,9 @@ class Facts(Protocol):
 
     async def version(self, name: DatasetName, number: int) -> catalogue_pb2.Version | None:
         """None: never committed."""
+
+    async def contract(self, name: DatasetName, number: int) -> contract_pb2.Contract:
+        """One of the dataset's contracts, by its number."""
 
     async def department(self, name: DatasetName) -> catalogue_pb2.Department:
         """The dataset's department."""
@@ -87,6 +92,10 @@ class UnknownRelease(NotFound):
 
 class EtagMismatch(Aborted):
     """Somebody changed the release since it was read."""
+
+
+class VersionGone(FailedPrecondition):
+    """The version expired: its rows are kept no more."""
 
 
 class VersionReleased(AlreadyExists):

@@ -24,8 +24,10 @@ from plaza_opendata.domain.releases import ReleaseName, State, check_withdrawabl
 from plaza_opendata.domain.snapshot import snapshot_of
 from plaza_opendata.storage import builds, portal, releases, rows
 from plaza_opendata.usecases.ports import (
+    APPROVED,
     WITHDRAWN,
     EtagMismatch,
+    VersionGone,
     VersionReleased,
     World,
     unknown_release,
@@ -44,7 +46,7 @@ class Releases:
         self._world = world
 
     async def create(self, request: pb.CreateReleaseRequest) -> pb.Release:
-        """Raises GatesNotPassed, VersionReleased, RequestIdReused, and what the peers refuse."""
+        """Raises GatesNotPassed, VersionGone, VersionReleased, RequestIdReused, and what the peers refuse."""
         name = DatasetName.parse(request.parent)
         principal = self._world.policy.authorize("release.create", Resource.of_dataset(str(name)))
         repeated = await self._repeated(principal, name, request)
@@ -61,7 +63,9 @@ class Releases:
                 await _refuse_second(connection, name, new.version)
                 await releases.insert(connection, replace(new, name=release))
                 await builds.insert(connection, release, run, run_grant)
-                await defer_in(connection, BUILD, {"release": str(release)}, lock=str(release))
+                event_id = await self._world.outbox.write(connection, _approved_event(release, new))
+                job = {"release": str(release), "approval": event_id}
+                await defer_in(connection, BUILD, job, lock=str(release))
             else:
                 release = ReleaseName.parse(await made_by(connection, principal, request.request_id))
             return await _shown(connection, release)
@@ -100,6 +104,10 @@ class Releases:
                 assessed=assessment is not None,
             ),
         )
+        loaded_under = version.contract_version if version is not None else 0
+        if loaded_under not in (0, dataset.contract_version):
+            # Another contract is in force by now; the one of the rows names the columns of the file.
+            dataset.contract.CopyFrom(await facts.contract(name, loaded_under))
         scored = assessment is not None and assessment.HasField("score")
         light = assessment.light if assessment is not None else grades_pb2.LIGHT_UNSPECIFIED
         return releases.NewRelease(
@@ -118,7 +126,14 @@ class Releases:
         self, name: DatasetName, dataset: catalogue_pb2.Dataset, asked: int
     ) -> catalogue_pb2.Version | None:
         if asked:
-            return await self._world.facts.version(name, asked)
+            found = await self._world.facts.version(name, asked)
+            if found is not None and found.state == catalogue_pb2.VERSION_STATE_EXPIRED:
+                raise VersionGone(
+                    f"version {asked} of {name} expired: {found.expire_rule}",
+                    remedy="release the newest version, or another that is still listed as committed",
+                    facts={"version": str(asked)},
+                )
+            return found
         return dataset.latest_version if dataset.HasField("latest_version") else None
 
     async def get(self, request: pb.GetReleaseRequest) -> pb.Release:
@@ -175,6 +190,12 @@ def withdrawn_event(name: ReleaseName, reason: str, latest: int, principal: str)
         "latest_release": latest,
     }
     return NewEvent(WITHDRAWN, str(name), data, principal)
+
+
+def _approved_event(name: ReleaseName, new: releases.NewRelease) -> NewEvent:
+    """That a version is about to be released: it must not expire from now on."""
+    data: dict[str, object] = {"dataset": str(name.dataset), "release": str(name), "version": new.version}
+    return NewEvent(APPROVED, f"{name.dataset}/versions/{new.version}", data, new.principal)
 
 
 async def _refuse_second(connection: AsyncConnection, name: DatasetName, version: int) -> None:

@@ -66,7 +66,7 @@ def seal(mark: Mark, key: bytes, bound: bytes) -> str:
     if len(token) > MAX_TOKEN:
         raise PagingImpossible(
             "there is a next page, but the values that say where it begins are too long for a page token",
-            remedy="ask for format CSV or JSONL, or sort by shorter fields",
+            remedy="ask for format CSV, JSONL, PARQUET or ARROW, or sort by shorter fields",
         )
     return token
 

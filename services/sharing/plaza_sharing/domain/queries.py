@@ -27,6 +27,8 @@ class Format(StrEnum):
     """One page."""
     CSV = "csv"
     JSONL = "jsonl"
+    PARQUET = "parquet"
+    ARROW = "arrow"
 
 
 class BadOrder(InvalidArgument):
@@ -143,5 +145,6 @@ class Query:
         raise PagingImpossible(
             f"there are more rows than fit on the page, and {self.dataset} has no next one: its whole key is"
             " not among the columns that may be read, or is not comparable",
-            remedy="ask for format CSV or JSONL, which send everything, or for a page_size up to 10,000",
+            remedy="ask for format CSV, JSONL, PARQUET or ARROW, which send everything, or for a page_size up to"
+            " 10,000",
         )

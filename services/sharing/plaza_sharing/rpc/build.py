@@ -6,12 +6,18 @@ from plaza.sharing.v1 import sharing_pb2_grpc
 from plaza_kit.service import Parts, Runtime, ServiceSpec
 from plaza_lake.tables import Lake
 
+from plaza_sharing.domain.deliveries import MADE
 from plaza_sharing.rpc.peers import CataloguePeer, SecurityPeer
 from plaza_sharing.rpc.servicer import AgreementServicer, RowsServicer
 from plaza_sharing.settings import SharingSettings
 from plaza_sharing.usecases.ports import World
 
-SPEC = ServiceSpec(name="sharing", schema="sharing", package="plaza_sharing", routes={"security": ["*"]})
+SPEC = ServiceSpec(
+    name="sharing",
+    schema="sharing",
+    package="plaza_sharing",
+    routes={"security": ["*"], "ingestion": [MADE]},
+)
 
 
 async def build(settings: SharingSettings, runtime: Runtime) -> Parts:

@@ -19,6 +19,8 @@ _FORMATS: Final = {
     pb.ROW_FORMAT_JSON: Format.JSON,
     pb.ROW_FORMAT_CSV: Format.CSV,
     pb.ROW_FORMAT_JSONL: Format.JSONL,
+    pb.ROW_FORMAT_PARQUET: Format.PARQUET,
+    pb.ROW_FORMAT_ARROW: Format.ARROW,
 }
 
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 import pyarrow as pa
-from plaza_lake import formats
+from plaza_lake import columnar, formats
 from plaza_lake.hashing import ContentHash, ContentHasher
 from plaza_lake.ir import Scalar
 from plaza_lake.read import RowQuery, RowStream
 from plaza_lake.schema import TableSchema, arrow_schema
 from plaza_lake.tables import Lake, table_schema
-from plaza_lake.versions import pick, versions_of
+from plaza_lake.versions import find_version
 
 from plaza_sharing.domain.queries import Format, Query
 
@@ -24,16 +24,18 @@ Open = Callable[[RowQuery], RowStream]
 _WRITERS: Final[dict[Format, Callable[[formats.Rows], Iterator[bytes]]]] = {
     Format.CSV: formats.csv,
     Format.JSONL: formats.jsonl,
+    Format.PARQUET: columnar.parquet,
+    Format.ARROW: columnar.arrow,
 }
 
 
 def resolve(lake: Lake, dataset: str, version: int) -> tuple[int, TableSchema]:
     """The number and the columns of a version, 0 for the newest. Metadata only: needs no grant.
 
-    Raises `TableNotFound`, `VersionNotFound`.
+    Raises `TableNotFound`, `VersionNotFound`, `VersionExpired`.
     """
     table = lake.load(dataset, "rows")
-    found = pick(versions_of(table), dataset, version or None)
+    found = find_version(table, dataset, version or None)
     snapshot = table.snapshot_by_id(found.snapshot_id)
     assert snapshot is not None, "the version was read from this snapshot"
     return found.version, table_schema(table, snapshot.schema_id)

@@ -14,7 +14,7 @@ from plaza_kit.errors import DataLoss, InvalidArgument
 from plaza_kit.names import DatasetName
 from plaza_kit.policy import Resource
 from plaza_kit.rpc import context
-from plaza_lake.formats import MEDIA_TYPES
+from plaza_lake import columnar, formats
 from plaza_lake.hashing import ContentHash
 from plaza_lake.schema import TableSchema
 
@@ -28,6 +28,7 @@ from plaza_sharing.usecases.handover import Ground, Handover
 from plaza_sharing.usecases.leases import Lease
 from plaza_sharing.usecases.ports import ReadRight, World
 
+MEDIA_TYPES: Final = {**formats.MEDIA_TYPES, **columnar.MEDIA_TYPES}
 CHUNK_BYTES: Final = 256 * 1024
 _NOTE_SECONDS: Final = 2.0
 """So often a stream's progress is noted: what a killed process had sent is known to within that."""

@@ -1,0 +1,66 @@
+"""From a file to a registered dataset: the file, the inferred contract, its correction."""
+
+from __future__ import annotations
+
+from plaza.ingestion.v1 import ingestion_pb2 as ing
+from starlette.responses import Response
+
+from plaza_gateway.console import contract_form, pages, views
+from plaza_gateway.console.contract_form import Draft
+from plaza_gateway.console.loading import Chosen, load_form
+from plaza_gateway.console.visits import Visit, go, html, request_id, status_of, upload
+from plaza_gateway.transcode.problems import Problem
+
+
+async def register_form(visit: Visit, problem: Problem | None = None) -> Response:
+    """Drop a file."""
+    return html(pages.register(visit, problem), status_of(problem))
+
+
+async def infer(visit: Visit) -> Response:
+    """A file to make a contract of, sent."""
+    try:
+        name, _ = await upload(visit)
+        run = await visit.desk.infer(name)
+    except Problem as problem:
+        if problem.status not in (400, 413):
+            raise
+        return await register_form(visit, problem)
+    return go(f"/console/runs/{views.last(run.name)}")
+
+
+async def contract(visit: Visit) -> Response:
+    """The inferred contract, to be corrected."""
+    run = await visit.desk.run(visit.run)
+    if not run.HasField("proposal"):
+        return go(f"/console/runs/{visit.request.path_params['run']}")
+    return _editor(visit, run, contract_form.proposed(run))
+
+
+async def register(visit: Visit) -> Response:
+    """The contract, sent: registers the dataset and loads the file at once."""
+    run = await visit.desk.run(visit.run)
+    if not run.HasField("proposal"):
+        return go(f"/console/runs/{visit.request.path_params['run']}")
+    draft = contract_form.filled_in(visit.form, run)
+    try:
+        made = await visit.desk.register(
+            visit.department,
+            draft["id"],
+            contract_form.dataset_of(draft, run),
+            visit.form.get("request_id", ""),
+        )
+    except Problem as problem:
+        if problem.status not in (400, 409):
+            raise
+        return _editor(visit, run, draft, problem)
+    # From here on the dataset is there; a load that is refused is told on its own page.
+    try:
+        loading = await visit.desk.ingest(made.name, run.upload, ing.LOAD_MODE_APPEND, "", "")
+    except Problem as problem:
+        return await load_form(visit.at_dataset(made.name), problem, Chosen(upload=run.upload))
+    return go(f"/console/runs/{views.last(loading.name)}")
+
+
+def _editor(visit: Visit, run: ing.Run, draft: Draft, problem: Problem | None = None) -> Response:
+    return html(pages.contract(visit, run, draft, problem, request_id()), status_of(problem))
