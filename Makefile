@@ -24,7 +24,10 @@ run: $(VENV)/.run-ready  ## start the whole suite with a demo city (honours PLAZ
 setup: $(VENV)/.dev-ready  ## everything a contributor needs, installed in .venv
 
 .PHONY: test
-test: check unit integration e2e  ## everything that must be green before a commit
+test: $(VENV)/.dev-ready  ## everything that must be green before a commit
+	@# Two at a time: each of these keeps one processor busy. The story needs all of them for itself.
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target check unit integration
+	@$(MAKE) --no-print-directory e2e
 
 .PHONY: check
 check: $(VENV)/.dev-ready  ## format, lint, strict types, import contracts, buf lint and breaking

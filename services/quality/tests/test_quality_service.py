@@ -53,7 +53,7 @@ ONCE = {"id": "once", "dimension": "DIMENSION_UNIQUENESS", "unique": {"fields": 
 async def test_a_committed_version_is_assessed(quality: Quality, monkeypatch: pytest.MonkeyPatch) -> None:
     scans: list[Any] = []
     real = engine.connection
-    monkeypatch.setattr(engine, "connection", lambda *args: scans.append(1) or real(*args))
+    monkeypatch.setattr(engine, "connection", lambda *args, **kept: scans.append(1) or real(*args, **kept))
     quality.rules(HAS_X, X_SANE, ONCE, contract_version=3)
     found = await quality.assessed(
         [
