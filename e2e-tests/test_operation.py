@@ -69,17 +69,27 @@ def test_ctrl_c_leaves_nothing_and_the_data_survive(new_suite: Suite) -> None:
 
 def test_the_served_description_is_true(suite: Suite, tmp_path: Path) -> None:
     """schemathesis: no 5xx, no answer that the description does not allow. Bounded in examples."""
-    config = tmp_path / "schemathesis.toml"
+    _schemathesis(suite, tmp_path, phases="examples,fuzzing", examples=10)
+
+
+@pytest.mark.endurance
+def test_the_served_description_is_true_at_every_bound(suite: Suite, tmp_path: Path) -> None:
+    """The same with every boundary of every constraint, inside and outside of it."""
+    _schemathesis(suite, tmp_path, phases="examples,coverage,fuzzing", examples=30)
+
+
+def _schemathesis(suite: Suite, folder: Path, *, phases: str, examples: int) -> None:
+    config = folder / "schemathesis.toml"
     config.write_text("[generation]\nallow-x00 = false\n")
     done = subprocess.run(
         [
             str(Path(sys.executable).parent / "schemathesis"), "--config-file", str(config), "run",
             f"{suite.api}/openapi.json", "--header", f"Authorization: Bearer {suite.token('ecology-officer')}",
-            "--max-examples", "6", "--phases", "examples,coverage,fuzzing", "--seed", "20261121",
+            "--max-examples", str(examples), "--phases", phases, "--seed", "20261121",
             "--checks", ",".join(CHECKS),
             "--request-timeout", "20", "--no-color",
         ],
-        capture_output=True, text=True, timeout=420, check=False, cwd=tmp_path,
+        capture_output=True, text=True, timeout=900, check=False, cwd=folder,
         env={**os.environ, "NO_PROXY": "127.0.0.1"},
     )  # fmt: skip
     failures = done.stdout.partition(" FAILURES ")[2].partition(" WARNINGS ")[0]
