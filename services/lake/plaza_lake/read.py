@@ -16,12 +16,10 @@ from plaza_lake import engine
 from plaza_lake.access import Access, check_renewal, open_grant
 from plaza_lake.ir import Aggregate, Expr, Scalar, TypeMismatch, fits
 from plaza_lake.keyset import after_position
+from plaza_lake.order_text import Order
 from plaza_lake.render import column, ordered, read_parquet, render, render_aggregate
 from plaza_lake.schema import TableSchema, arrow_schema
 from plaza_lake.tables import Lake
-
-Order = tuple[tuple[str, bool], ...]
-"""(column, descending) pairs. Absent values come last in both directions."""
 
 MAX_LIMIT: Final = 2**31 - 1
 

@@ -13,8 +13,8 @@ from plaza_kit.paging import BadPageToken
 from plaza_kit.rpc.context import set_caller
 from plaza_lake.filter_text import FilterSyntax
 from plaza_lake.ir import UnknownField
+from plaza_lake.order_text import BadOrder
 from plaza_opendata.domain.portal_facets import Facet, Group, counts, total
-from plaza_opendata.domain.row_query import BadOrder
 from plaza_opendata.usecases.portal import ReleaseWithdrawn
 
 City = Any

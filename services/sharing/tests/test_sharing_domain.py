@@ -17,12 +17,13 @@ from plaza_kit.names import DatasetName, DepartmentId
 from plaza_kit.paging import BadPageToken
 from plaza_lake.access import ColumnNotGranted
 from plaza_lake.ir import UnknownField
+from plaza_lake.order_text import BadOrder, parse_order
 from plaza_lake.schema import Column, FieldType, TableSchema
 from plaza_sharing.domain.agreements import AgreementId, by_rule, signed
 from plaza_sharing.domain.deliveries import Delivery, DeliveryId, made
 from plaza_sharing.domain.names import UnknownAgreement, UnknownDelivery, parse_agreement, parse_delivery
 from plaza_sharing.domain.page_tokens import Mark, binding, seal, unseal
-from plaza_sharing.domain.queries import BadOrder, PagingImpossible, Query, parse_order
+from plaza_sharing.domain.queries import PagingImpossible, Query
 from plaza_sharing.domain.sharing import (
     Dataset,
     ForeignReader,

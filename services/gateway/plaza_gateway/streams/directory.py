@@ -3,20 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from plaza.catalogue.v1 import catalogue_pb2
 
 from plaza_gateway.openapi.constraints import Schema
 from plaza_gateway.openapi.problems import problem
 from plaza_gateway.openapi.schemas import Schemas
-from plaza_gateway.streams.content import attachment
+from plaza_gateway.streams.file_answers import AnswerKind
 from plaza_gateway.streams.file_bodies import BodyKind
-from plaza_gateway.transcode.endpoints import HandWritten, Tools
-from plaza_gateway.transcode.exchange import Exchange
-from plaza_gateway.transcode.places import Places
-from plaza_gateway.transcode.responses import ResponseWriter
-from plaza_gateway.transcode.routes import Route
+from plaza_gateway.transcode.endpoints import HandWritten
 
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 MEDIA_TYPES = (XLSX, "text/csv", "application/octet-stream")
@@ -29,29 +23,10 @@ SPREADSHEET = BodyKind(
 )
 
 
-class DirectoryExport:
-    """Passes the bytes on as they come, as a file with a name."""
-
-    def __init__(self, route: Route, tools: Tools) -> None:
-        self._reader = tools.reader(route)
-        self._writer = ResponseWriter(tools.codec, route.method.response, anonymous=False)
-        self._call = tools.server_stream(route)
-        self._timeout = tools.stream_seconds
-
-    @property
-    def places(self) -> Places:
-        """See Endpoint."""
-        return self._reader.places
-
-    async def answer(self, exchange: Exchange, variables: Mapping[str, str]) -> None:
-        """See Endpoint."""
-        wire = self._reader.read(variables, exchange.query, None, await exchange.body())
-        request = catalogue_pb2.ExportDirectoryRequest.FromString(wire)
-        call = self._call(wire, timeout=self._timeout, metadata=exchange.metadata())
-        name = f"{request.parent.rpartition('/')[2]}-directory.{request.format or 'xlsx'}"
-        async with exchange.watching(call):
-            headers = {"Content-Disposition": attachment(name), "Cache-Control": "no-store"}
-            await self._writer.stream(exchange, call, headers)
+DIRECTORY_FILE = AnswerKind(
+    catalogue_pb2.ExportDirectoryRequest,
+    lambda request: f"{request.parent.rpartition('/')[2]}-directory.{request.format or 'xlsx'}",
+)
 
 
 def describe_import(operation: Schema, schemas: Schemas) -> Schema:
@@ -99,6 +74,6 @@ EXPORT = HandWritten(
     verb="GET",
     template="/api/v1/{parent=departments/*}/directory:export",
     face="internal",
-    endpoint=DirectoryExport,
+    endpoint=DIRECTORY_FILE.endpoint,
     carries="rows",
 )

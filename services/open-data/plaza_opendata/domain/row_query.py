@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from plaza.common.v1 import contract_pb2
-from plaza_kit.errors import InvalidArgument
 from plaza_lake.filter_text import parse_filter
 from plaza_lake.ir import Expr, UnknownField
+from plaza_lake.order_text import Order, parse_order
 from plaza_lake.schema import Column, FieldType, TableSchema
 
 MAX_SKIPPED: Final = 10_000
 """Rows that can be leafed through; who wants more takes the file."""
-_TERM: Final = re.compile(r"([a-z][a-z0-9_]*)(?:\s+(desc))?", re.ASCII)
 _TYPES: Final = {
     contract_pb2.FIELD_TYPE_INTEGER: FieldType.INTEGER,
     contract_pb2.FIELD_TYPE_NUMBER: FieldType.NUMBER,
@@ -23,13 +21,6 @@ _TYPES: Final = {
     contract_pb2.FIELD_TYPE_DATE: FieldType.DATE,
     contract_pb2.FIELD_TYPE_TIMESTAMP: FieldType.TIMESTAMP,
 }
-
-Order = tuple[tuple[str, bool], ...]
-"""Columns to sort by, and whether descending. Absent values come last."""
-
-
-class BadOrder(InvalidArgument):
-    """`order_by` cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,29 +51,6 @@ class RowQuery:
             skip,
             limit,
         )
-
-
-def parse_order(text: str, schema: TableSchema) -> Order:
-    """`field` or `field desc`, separated by commas (AIP-132). Raises BadOrder, UnknownField."""
-    order: dict[str, bool] = {}
-    for term in text.split(",") if text.strip() else []:
-        match = _TERM.fullmatch(term.strip())
-        if match is None:
-            raise _bad_order(f"{term.strip()!r} is not a field, nor a field and `desc`")
-        if schema.column(match[1]) is None:
-            raise UnknownField(match[1], schema.names)
-        if match[1] in order:
-            raise _bad_order(f"{match[1]} is named twice")
-        order[match[1]] = match[2] is not None
-    return tuple(order.items())
-
-
-def _bad_order(problem: str) -> BadOrder:
-    return BadOrder(
-        f"order_by: {problem}",
-        remedy="write for example: station, observed_at desc",
-        facts={"field": "order_by"},
-    )
 
 
 def fields_of(header: Sequence[str], contract: contract_pb2.Contract) -> list[contract_pb2.Field]:

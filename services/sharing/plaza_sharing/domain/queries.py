@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-from plaza_kit.errors import FailedPrecondition, InvalidArgument
+from plaza_kit.errors import FailedPrecondition
 from plaza_kit.names import DatasetName
 from plaza_lake.access import ColumnNotGranted
 from plaza_lake.filter_text import parse_filter
 from plaza_lake.ir import Expr, UnknownField, columns_of
-from plaza_lake.read import Order, canonical_order
+from plaza_lake.order_text import Order, parse_order
+from plaza_lake.read import canonical_order
 from plaza_lake.schema import FieldType, TableSchema
 
 DEFAULT_PAGE: Final = 100
-
-_TERM: Final = re.compile(r"([a-z][a-z0-9_]*)(?:\s+(desc))?", re.ASCII)
 
 
 class Format(StrEnum):
@@ -31,35 +29,8 @@ class Format(StrEnum):
     ARROW = "arrow"
 
 
-class BadOrder(InvalidArgument):
-    """`order_by` cannot be read."""
-
-
 class PagingImpossible(FailedPrecondition):
     """There are more rows than fit on the page, and no position from which a next page could go on."""
-
-
-def parse_order(text: str, schema: TableSchema) -> Order:
-    """`field` or `field desc`, separated by commas (AIP-132). Raises BadOrder, UnknownField."""
-    order: list[tuple[str, bool]] = []
-    for term in text.split(",") if text.strip() else []:
-        match = _TERM.fullmatch(term.strip())
-        if match is None:
-            raise _bad_order(f"{term.strip()!r} is not a field, nor a field and `desc`")
-        if schema.column(match[1]) is None:
-            raise UnknownField(match[1], schema.names)
-        if match[1] in (name for name, _ in order):
-            raise _bad_order(f"{match[1]} is named twice")
-        order.append((match[1], match[2] is not None))
-    return tuple(order)
-
-
-def _bad_order(problem: str) -> BadOrder:
-    return BadOrder(
-        f"order_by: {problem}",
-        remedy="write for example: station, observed_at desc",
-        facts={"field": "order_by"},
-    )
 
 
 @dataclass(frozen=True, slots=True)
