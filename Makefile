@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.8
 PACKAGES := protos services/kit services/lake services/design services/catalogue services/ingestion \
-            services/quality services/sharing services/open-data services/security services/gateway services/allinone
+            services/quality services/sharing services/open-data services/security services/gateway services/allinone operators/departments
 PROTO_FILES := $(shell find protos/plaza -name '*.proto')
 export PLAZA_HOME ?= $(CURDIR)/.plaza
 
@@ -39,11 +39,11 @@ check: $(VENV)/.dev-ready  ## format, lint, strict types, import contracts, buf 
 
 .PHONY: unit
 unit: $(VENV)/.dev-ready  ## tests without sockets
-	$(BIN)/pytest -q -m "not integration and not e2e" protos services --disable-socket --allow-unix-socket
+	$(BIN)/pytest -q -m "not integration and not e2e" protos services operators --disable-socket --allow-unix-socket
 
 .PHONY: integration
 integration: $(VENV)/.dev-ready  ## tests with the real component: PostgreSQL, the lake, the issuer
-	$(BIN)/pytest -q -m integration protos services
+	$(BIN)/pytest -q -m integration protos services operators
 
 .PHONY: e2e
 e2e: $(VENV)/.dev-ready  ## the story, against a suite started for it

@@ -10,9 +10,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def packages() -> list[str]:
-    """Every importable package below `services/`."""
-    found = (path.parent for path in ROOT.glob("services/*/plaza_*/__init__.py"))
-    return sorted(path.name for path in found)
+    """Every importable package below `services/` and `operators/`."""
+    found = (path for room in ("services", "operators") for path in ROOT.glob(f"{room}/*/plaza_*/__init__.py"))
+    return sorted(path.parent.name for path in found)
 
 
 def main() -> int:

@@ -1,0 +1,1 @@
+"""Departments as tenants: one reconcile per `Department` resource."""
