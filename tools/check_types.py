@@ -11,7 +11,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def packages() -> list[str]:
     """Every importable package below `services/` and `operators/`."""
-    found = (path for room in ("services", "operators") for path in ROOT.glob(f"{room}/*/plaza_*/__init__.py"))
+    found = (
+        path for room in ("services", "operators") for path in ROOT.glob(f"{room}/*/plaza_*/__init__.py")
+    )
     return sorted(path.parent.name for path in found)
 
 
