@@ -10,6 +10,8 @@ import grpc
 from plaza_kit import telemetry
 from plaza_kit.identity import ServiceTokens
 from plaza_kit.rpc import context
+from plaza_kit.rpc.renewed_channel import RenewedChannel
+from plaza_kit.rpc.tls import CurrentIdentity
 
 Metadata = tuple[tuple[str, str], ...]
 
@@ -37,7 +39,9 @@ CHANNEL_OPTIONS: tuple[tuple[str, str | int], ...] = (
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.max_reconnect_backoff_ms", 2_000),
     ("grpc.max_receive_message_length", 16 * 1024 * 1024),
-    # Unix sockets have no authority of their own; HTTP/2 wants one.
+)
+_UNIX_OPTIONS = (
+    # Unix sockets have no authority of their own; HTTP/2 wants one. Elsewhere it is the name that TLS compares.
     ("grpc.default_authority", "plaza"),
 )
 
@@ -45,18 +49,25 @@ CHANNEL_OPTIONS: tuple[tuple[str, str | int], ...] = (
 class Peers:
     """Channels to other services, one each, opened when first used."""
 
-    def __init__(self, addresses: Mapping[str, str]) -> None:
-        """`addresses`: gRPC address by service name, for example `{"security": "unix:/run/security.sock"}`."""
+    def __init__(self, addresses: Mapping[str, str], tls: CurrentIdentity | None = None) -> None:
+        """`addresses`: gRPC address by service name, for example `{"security": "unix:/run/security.sock"}`; `tls`: how
+        to be known to those that are no Unix sockets."""
         self._addresses = dict(addresses)
+        self._tls = tls
         self._channels: dict[str, grpc.aio.Channel] = {}
 
     def channel(self, service: str) -> grpc.aio.Channel:
         """The channel to a service. Raises KeyError for a name that was not given an address."""
         if service not in self._channels:
-            self._channels[service] = grpc.aio.insecure_channel(
-                self._addresses[service], options=list(CHANNEL_OPTIONS)
-            )
+            self._channels[service] = self._opened(self._addresses[service])
         return self._channels[service]
+
+    def _opened(self, address: str) -> grpc.aio.Channel:
+        if address.startswith("unix:"):
+            return grpc.aio.insecure_channel(address, options=[*CHANNEL_OPTIONS, *_UNIX_OPTIONS])
+        if self._tls is None:
+            return grpc.aio.insecure_channel(address, options=list(CHANNEL_OPTIONS))
+        return RenewedChannel(address, self._tls, CHANNEL_OPTIONS)
 
     async def close(self) -> None:
         """Close all channels, waiting up to a second for calls under way."""

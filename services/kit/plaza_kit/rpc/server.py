@@ -17,6 +17,7 @@ from grpc_reflection.v1alpha import reflection
 from plaza_kit import telemetry
 from plaza_kit.identity import TokenVerifier
 from plaza_kit.rpc.guard import Guard
+from plaza_kit.rpc.tls import CurrentIdentity, server_credentials
 
 _log = telemetry.log("server")
 
@@ -65,9 +66,12 @@ class Server:
         verifier: TokenVerifier,
         registrations: Sequence[Registration],
         service_names: Sequence[str],
+        tls: CurrentIdentity | None = None,
     ) -> None:
-        """`listen`: `unix:/path` (made 0600) or `host:port`; `service_names`: full proto names, for health."""
+        """`listen`: `unix:/path` (made 0600) or `host:port`; `service_names`: full proto names, for health; `tls`: on a
+        `host:port` only callers with a certificate of the same authority are heard."""
         self.listen = listen
+        self._tls = tls
         self._server = grpc.aio.server(interceptors=[Guard(verifier)], options=list(SERVER_OPTIONS))
         self._health = HealthServicer()
         self._names = ["", *service_names]
@@ -81,7 +85,10 @@ class Server:
     async def start(self) -> None:
         """Listen and report SERVING. Raises RuntimeError when the address is taken."""
         _forget_socket(self.listen)
-        self._server.add_insecure_port(self.listen)
+        if self._tls is None or self.listen.startswith("unix:"):
+            self._server.add_insecure_port(self.listen)
+        else:
+            self._server.add_secure_port(self.listen, server_credentials(self._tls))
         await self._server.start()
         _own_socket(self.listen)
         for name in self._names:
