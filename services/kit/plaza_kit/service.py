@@ -13,17 +13,22 @@ import uvloop
 from plaza_kit import telemetry
 from plaza_kit.db import Database
 from plaza_kit.db.jobs import Jobs
-from plaza_kit.db.migrate import migrate
+from plaza_kit.db.migrate import migrate, until_schema_serves
 from plaza_kit.db.outbox import Outbox
+from plaza_kit.errors import PlazaError
 from plaza_kit.grants import GrantVerifier
 from plaza_kit.identity import ServiceTokens, TokenVerifier
 from plaza_kit.policy import PolicyFollower
 from plaza_kit.rpc.client import Peers
+from plaza_kit.rpc.health import HealthPort
 from plaza_kit.rpc.server import Registration, Server, run_until_stopped
-from plaza_kit.settings import BadSettings, ServiceSettings, load
+from plaza_kit.settings import BadSettings, MigrationSettings, ServiceSettings, load
 from plaza_kit.signing import KeyRing
 
 _log = telemetry.log("service")
+
+MIGRATE = "migrate"
+"""Argument with which a service's process only brings its schema to its version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,25 +75,77 @@ Build = Callable[[S, Runtime], Awaitable[Parts]]
 
 
 def main(spec: ServiceSpec, settings_class: type[S], build: Build[S]) -> None:
-    """Run a service until SIGTERM. Exits with 2 and every missing name when the environment is incomplete."""
+    """Run a service until SIGTERM; with the argument `migrate`, bring its schema to its version and end.
+
+    Exits with 2 and every missing name when the environment is incomplete.
+    """
+    if sys.argv[1:] not in ([], [MIGRATE]):
+        sys.exit(f"plaza-{spec.name}: the only argument there is: {MIGRATE}")
+    only_migrate = sys.argv[1:] == [MIGRATE]
     try:
-        settings = load(settings_class)
+        settings = load(settings_class) if not only_migrate else load(MigrationSettings)
     except BadSettings as error:
         sys.exit(f"plaza-{spec.name}: {error}")
+    if isinstance(settings, MigrationSettings):
+        telemetry.configure(spec.name, log_level=settings.log_level)
+        _migrate(spec, settings.database_url)
+        return
     telemetry.configure(
         spec.name,
         log_level=settings.log_level,
         otlp_endpoint=settings.otlp_endpoint,
         metrics=settings.metrics_address,
     )
-    migrate(settings.database_url, spec.schema, spec.package)
+    if settings.migrate == "start":
+        _migrate(spec, settings.database_url)
     uvloop.run(_run(spec, settings, build))
 
 
+def _migrate(spec: ServiceSpec, database_url: str) -> None:
+    try:
+        migrate(database_url, spec.schema, spec.package)
+    except PlazaError as error:
+        sys.exit(f"plaza-{spec.name}: {error.message}. {error.remedy}")
+
+
 async def _run(spec: ServiceSpec, settings: S, build: Build[S]) -> None:
-    runtime, verifier = _runtime(spec, settings)
-    parts = await build(settings, runtime)
-    server = Server(settings.listen, verifier, parts.registrations, parts.service_names)
+    # Heard from the first moment: a container's first process is not ended by a signal that it does not handle.
+    stopped = asyncio.create_task(run_until_stopped())
+    async with HealthPort(settings.health_listen) as health:
+        if settings.migrate == "job":
+            schema = until_schema_serves(settings.database_url, spec.schema, spec.package)
+            if await _unless(stopped, schema) is None:
+                return
+        runtime, verifier = _runtime(spec, settings)
+        parts = await _unless(stopped, build(settings, runtime))
+        if parts is not None:
+            await _serve(spec, settings, runtime, verifier, parts, health, stopped)
+
+
+T = TypeVar("T")
+
+
+async def _unless(stopped: asyncio.Task[None], work: Awaitable[T]) -> T | None:
+    """What the work answers; None when the process was told to stop first."""
+    doing = asyncio.ensure_future(work)
+    await asyncio.wait([doing, stopped], return_when=asyncio.FIRST_COMPLETED)
+    if doing.done():
+        return doing.result()
+    doing.cancel()
+    await asyncio.gather(doing, return_exceptions=True)
+    return None
+
+
+async def _serve(
+    spec: ServiceSpec,
+    settings: ServiceSettings,
+    runtime: Runtime,
+    verifier: TokenVerifier,
+    parts: Parts,
+    health: HealthPort,
+    stopped: asyncio.Task[None],
+) -> None:
+    server = Server(settings.listen, verifier, parts.registrations, parts.service_names, settings.tls())
     await server.start()
     work = [
         runtime.policy.run,
@@ -97,9 +154,10 @@ async def _run(spec: ServiceSpec, settings: S, build: Build[S]) -> None:
         *parts.background,
     ]
     tasks = [asyncio.create_task(_endless(spec.name, step)) for step in work]
-    stopped = asyncio.create_task(run_until_stopped())
+    await health.serving(True)
     # A background task never ends by itself: if one does, the process ends and is started again.
     done, _ = await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    await health.serving(False)
     await server.stop()
     for task in tasks:
         task.cancel()
@@ -119,8 +177,10 @@ def _runtime(spec: ServiceSpec, settings: ServiceSettings) -> tuple[Runtime, Tok
         if name.endswith("_address") and name != "metrics_address"
     }
     database = Database(settings.database_url, spec.schema)
-    peers = Peers(addresses)
-    tokens = ServiceTokens(settings.issuer, settings.client_id, settings.client_secret)
+    peers = Peers(addresses, settings.tls())
+    tokens = ServiceTokens(
+        settings.issuer, settings.client_id, settings.client_secret, connect_to=settings.issuer_connect
+    )
     keys = KeyRing.load(settings.trust_file)
     runtime = Runtime(
         database=database,
@@ -132,7 +192,7 @@ def _runtime(spec: ServiceSpec, settings: ServiceSettings) -> tuple[Runtime, Tok
         grants=GrantVerifier(keys, spec.name),
         keys=keys,
     )
-    return runtime, TokenVerifier(settings.issuer, settings.audience)
+    return runtime, TokenVerifier(settings.issuer, settings.audience, connect_to=settings.issuer_connect)
 
 
 async def _endless(service: str, step: Callable[[], Coroutine[Any, Any, None]]) -> None:

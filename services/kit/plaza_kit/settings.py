@@ -3,25 +3,75 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from plaza_kit.rpc.tls import CurrentIdentity, TlsFiles
 
 
 class BadSettings(Exception):
     """The environment does not say what a process needs. The message lists every value and all its names."""
 
 
-class ServiceSettings(BaseSettings):
+class TlsSettings(BaseSettings):
+    """Mutual TLS with other pods: all three files, or none (Unix sockets on one machine)."""
+
+    tls_cert_file: Path | None = Field(default=None, description="PEM certificate shown to other services")
+    tls_key_file: Path | None = Field(default=None, description="PEM key of the certificate, not encrypted")
+    tls_ca_file: Path | None = Field(
+        default=None, description="PEM certificates of the authority that all services trust"
+    )
+
+    @model_validator(mode="after")
+    def _all_or_none(self) -> Self:
+        given = (self.tls_cert_file, self.tls_key_file, self.tls_ca_file)
+        if any(given) and not all(given):
+            raise PydanticCustomError(
+                "tls_incomplete",
+                "PLAZA_TLS_CERT_FILE, PLAZA_TLS_KEY_FILE and PLAZA_TLS_CA_FILE belong together",
+            )
+        return self
+
+    def tls(self) -> CurrentIdentity | None:
+        """What to show and whom to trust; None for plain connections. Raises UnusableCertificate."""
+        if not (self.tls_cert_file and self.tls_key_file and self.tls_ca_file):
+            return None
+        return CurrentIdentity(TlsFiles(self.tls_cert_file, self.tls_key_file, self.tls_ca_file))
+
+
+class IssuerSettings(BaseSettings):
+    """Who says who somebody is, and the way there."""
+
+    issuer: str = Field(description="OIDC issuer, for example `https://id.city.example/realms/plaza`")
+    issuer_connect: str = Field(
+        default="",
+        description="`host:port` to connect to in place of the issuer's own, where its name leads elsewhere; "
+        "empty: as the name says",
+    )
+
+
+class MigrationSettings(BaseSettings):
+    """What `python -m <service> migrate` needs: no more than the schema's owner."""
+
+    model_config = SettingsConfigDict(env_prefix="PLAZA_", extra="ignore", frozen=True)
+
+    database_url: str = Field(
+        repr=False, description="PostgreSQL of this service: `postgresql://role:password@host/db`"
+    )
+    log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR")
+
+
+class ServiceSettings(TlsSettings, IssuerSettings):
     """What every service needs. Names in the environment are the field names in capitals behind `PLAZA_`."""
 
     model_config = SettingsConfigDict(env_prefix="PLAZA_", extra="ignore", frozen=True)
 
     listen: str = Field(description="gRPC address: `unix:/path/to.sock` or `host:port`")
     database_url: str = Field(description="PostgreSQL of this service: `postgresql://role:password@host/db`")
-    issuer: str = Field(description="OIDC issuer, for example `https://id.city.example/realms/plaza`")
     audience: str = Field(default="plaza", description="audience that access tokens must carry")
     client_id: str = Field(description="the service's own OIDC client")
     client_secret: str = Field(repr=False, description="its secret")
@@ -29,6 +79,16 @@ class ServiceSettings(BaseSettings):
     security_address: str = Field(description="gRPC address of security")
     job_takeover_seconds: float = Field(
         default=8.0, ge=1, description="a process silent for so long is dead; its jobs are taken over"
+    )
+    migrate: Literal["start", "job"] = Field(
+        default="start",
+        description="who brings the schema to its version: this process at its start, or a job "
+        "(`python -m <service> migrate`) for which it waits",
+    )
+    health_listen: str = Field(
+        default="",
+        description="`host:port` of a second gRPC server that answers health alone, without TLS, from the first "
+        "moment (service `live`: the process runs; no name: it serves); empty: none",
     )
     metrics_address: str = Field(default="", description="`host:port` for Prometheus; empty: not served")
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR")
@@ -50,6 +110,8 @@ def load(settings_class: type[S]) -> S:
 
 
 def _explain(settings_class: type[BaseSettings], problem: dict[str, Any]) -> str:
+    if not problem["loc"]:  # of several fields together
+        return str(problem["msg"])
     name, known = _field(settings_class, str(problem["loc"][0]))
     prefix = str(settings_class.model_config.get("env_prefix", ""))
     variables = " or ".join(_aliases(known) or (f"{prefix}{name}".upper(),))

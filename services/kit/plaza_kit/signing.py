@@ -192,12 +192,16 @@ class SigningKey:
     def __repr__(self) -> str:
         return f"SigningKey({self.key_id})"
 
+    def to_text(self) -> bytes:
+        """A line with the name, and the unencrypted private key (PKCS#8 PEM): what `save` writes."""
+        pem = self._private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        return f"{_KEY_HEADLINE}{self.name}\n".encode() + pem
+
     def save(self, path: Path) -> None:
         """Create the file with mode 0600: whole or not at all, never over an existing one.
 
         Raises `KeyFileExists`, or `KeyFileMissing` when there is no such folder.
         """
-        pem = self._private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
         try:
             fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -205,7 +209,7 @@ class SigningKey:
             raise KeyFileMissing(f"no folder {path.parent} for a key file", remedy="Create it.") from error
         try:
             with os.fdopen(fd, "wb") as file:
-                file.write(f"{_KEY_HEADLINE}{self.name}\n".encode() + pem)
+                file.write(self.to_text())
                 file.flush()
                 os.fsync(file.fileno())
             # A hard link is the one call that publishes complete content and fails when the name is taken.
@@ -222,21 +226,23 @@ class SigningKey:
         """Read what `save` wrote. Raises `KeyFileMissing`, `UnsafeKeyFile` or `BadKey`, naming the path."""
         try:
             with path.open("rb") as file:
-                mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+                status = os.fstat(file.fileno())
                 text = file.read()
         except FileNotFoundError as error:
             raise KeyFileMissing(
                 f"no key file at {path}", remedy="Create the key or correct the path."
             ) from error
-        if mode & 0o077:
+        mode = stat.S_IMODE(status.st_mode)
+        if mode & 0o077 and not _mounted_for_us(status):
             raise UnsafeKeyFile(
                 f"private key file {path} has mode {mode:04o}: others than its owner may use it",
                 remedy=f"Run `chmod 600 {path}`; if strangers could read it, make a new key.",
             )
-        return cls._parse(text, path)
+        return cls.from_text(text, path)
 
     @classmethod
-    def _parse(cls, text: bytes, path: Path) -> SigningKey:
+    def from_text(cls, text: bytes, path: Path) -> SigningKey:
+        """Read what `to_text` writes; `path` is the place that a `BadKey` names."""
         remedy = (
             f"The file must have a line `{_KEY_HEADLINE}NAME` and an unencrypted Ed25519 PKCS#8 PEM block."
         )
@@ -320,6 +326,13 @@ class KeyRing:
 
     def __len__(self) -> int:
         return len(self._keys)
+
+
+def _mounted_for_us(status: os.stat_result) -> bool:
+    """Whether a file is as Kubernetes mounts a Secret for a pod with an `fsGroup`: root's, and readable by that
+    group, which is this process's alone. The pod's user never owns such a file, so mode 0600 cannot be had."""
+    ours = status.st_gid in (os.getegid(), *os.getgroups())
+    return status.st_uid == 0 != os.geteuid() and ours and stat.S_IMODE(status.st_mode) & 0o037 == 0
 
 
 def key_id_of(name: str, key_hash: bytes) -> KeyId:

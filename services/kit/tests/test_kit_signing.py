@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import stat
 import subprocess
 import threading
@@ -154,6 +155,28 @@ class TestSigningKeyFile:
             SigningKey.load(path)
         assert f"{mode:04o}" in caught.value.message
         assert f"chmod 600 {path}" in caught.value.remedy
+
+    def test_takes_a_secret_mounted_for_the_group_of_the_pod(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = tmp_path / "key.pem"
+        KEY.save(path)
+        path.chmod(0o440)
+        owner = path.stat()
+        real = os.fstat
+
+        def mounted(fd: int) -> os.stat_result:
+            fields = list(real(fd))
+            fields[stat.ST_UID] = 0
+            return os.stat_result(fields)
+
+        monkeypatch.setattr(os, "geteuid", lambda: 10001)
+        monkeypatch.setattr(os, "fstat", mounted)
+        assert SigningKey.load(path).key_id == KEY.key_id
+        monkeypatch.setattr(os, "getegid", lambda: owner.st_gid + 1)
+        monkeypatch.setattr(os, "getgroups", list)
+        with pytest.raises(UnsafeKeyFile):
+            SigningKey.load(path)
 
     def test_missing_file_and_folder(self, tmp_path: Path) -> None:
         with pytest.raises(KeyFileMissing, match="no key file"):

@@ -19,7 +19,6 @@ from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
 
 from plaza_lake.engine import refuse_merge_on_read
-from plaza_lake.files import local_path
 from plaza_lake.metadata import MAX_ATTEMPTS, MaintenanceContended, commit, pause
 from plaza_lake.overwrite import KeptFile, all_rows, write_files
 from plaza_lake.schema import TableKind
@@ -156,10 +155,13 @@ class _Work:
         if not self.removed:
             return
         schema = table_schema(table)
-        paths = [str(local_path(file.file_path)) for file in self.removed]
+        paths = [lake.files.path(file.file_path) for file in self.removed]
         folder = f"{table.location()}/data/_compacted"  # no batch id begins so
-        query = all_rows(schema, paths)
-        written: list[KeptFile] = list(write_files(lake, query, paths, schema, folder, "rows"))
+        with lake.files.opened(paths):
+            query = all_rows(lake, schema, paths)
+            written: list[KeptFile] = list(write_files(lake, query, paths, schema, folder, "rows"))
         expected = sum(file.record_count for file in self.removed)
         assert sum(file.rows for file in written) == expected, "every row is written again, once"
-        self.added = [data_file(table.metadata, file.uri, file.rows, file.bytes, schema) for file in written]
+        self.added = [
+            data_file(table, table.metadata, file.uri, file.rows, file.bytes, schema) for file in written
+        ]

@@ -14,9 +14,11 @@ from plaza_kit.errors import FailedPrecondition, InvalidArgument
 from pyiceberg.io import FileIO
 from pyiceberg.manifest import DataFile, FileFormat, ManifestContent, ManifestFile
 from pyiceberg.table import Table
+from pyiceberg.table.snapshots import Snapshot
 from sqlglot import exp
 
-from plaza_lake.files import local_path
+from plaza_lake.file_io import files_of
+from plaza_lake.files import Files
 from plaza_lake.render import to_sql
 from plaza_lake.tables import Lake
 
@@ -35,18 +37,33 @@ class UnreadableLocation(InvalidArgument):
 def planned_files(table: Table, snapshot_id: int) -> list[str]:
     """Paths of the data files of one snapshot. Raises `MergeOnRead`."""
     snapshot = table.snapshot_by_id(snapshot_id)
-    manifests = snapshot.manifests(table.io) if snapshot is not None else []
-    refuse_merge_on_read(table.location(), [], manifests)
-    return [
-        path
-        for manifest in manifests
-        for path in _paths(_Manifest(manifest.manifest_path, manifest, table.io))
-    ]
+    if snapshot is None:
+        return []
+    return list(_planned(_Listed(snapshot.manifest_list, files_of(table), snapshot, table)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    path: str
+    files: Files
+    snapshot: Snapshot = field(compare=False)
+    table: Table = field(compare=False)
+
+
+@lru_cache(maxsize=64)
+def _planned(listed: _Listed) -> tuple[str, ...]:
+    """Of one snapshot. Its list of manifests never changes."""
+    io = listed.table.io
+    manifests = listed.snapshot.manifests(io)
+    refuse_merge_on_read(listed.table.location(), [], manifests)
+    paths = (_paths(_Manifest(each.manifest_path, listed.files, each, io)) for each in manifests)
+    return tuple(path for found in paths for path in found)
 
 
 @dataclass(frozen=True, slots=True)
 class _Manifest:
     path: str
+    files: Files
     file: ManifestFile = field(compare=False)
     io: FileIO = field(compare=False)
 
@@ -57,7 +74,7 @@ def _paths(manifest: _Manifest) -> tuple[str, ...]:
     entries = manifest.file.fetch_manifest_entry(manifest.io, discard_deleted=True)
     files = [entry.data_file for entry in entries]
     refuse_merge_on_read(manifest.path, files, [])
-    return tuple(str(local_path(file.file_path)) for file in files)
+    return tuple(manifest.files.path(file.file_path) for file in files)
 
 
 def planned_data_files(table: Table, snapshot_id: int) -> list[DataFile]:
@@ -97,6 +114,12 @@ def connection(
             raise UnreadableLocation(
                 f"{path!r} holds one of the signs * ? [", remedy="Stage files under plain names."
             )
+    with lake.files.opened(allowed), _connection(lake, allowed, kept=kept) as opened:
+        yield opened
+
+
+@contextmanager
+def _connection(lake: Lake, allowed: tuple[str, ...], *, kept: bool) -> Iterator[duckdb.DuckDBPyConnection]:
     if kept:
         with lake.instances.cursor(allowed, lambda: _open(lake, allowed)) as opened:
             yield opened

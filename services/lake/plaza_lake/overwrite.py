@@ -6,13 +6,10 @@ Only files that hold an affected row are written again; no delete files, so that
 
 from __future__ import annotations
 
-import os
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import Final
 
 import duckdb
@@ -24,7 +21,7 @@ from pyiceberg.table import Table
 from sqlglot import exp
 
 from plaza_lake import engine
-from plaza_lake.files import file_sha256, local_path, sync_directory
+from plaza_lake.files import Files, file_sha256
 from plaza_lake.render import column, read_parquet, same_key, to_sql
 from plaza_lake.schema import TableSchema, arrow_schema, duckdb_type
 from plaza_lake.tables import Lake
@@ -89,23 +86,22 @@ def plan_overwrite(
     stored = engine.planned_data_files(table, snapshot.snapshot_id)
     if mode is LoadMode.REPLACE or not stored:
         return Overwrite(removed=tuple(stored))
-    paths = [str(local_path(uri)) for uri in new]
+    paths = [lake.files.path(uri) for uri in new]
+    known = {lake.files.path(file.file_path): file for file in stored}
     try:
-        affected = _affected(lake, schema.key, [_path(file) for file in stored], paths)
-        removed = tuple(file for file in stored if _path(file) in affected)
-        if not removed:
-            return Overwrite()
-        query = _rows_that_stay(schema, [_path(file) for file in removed], paths)
-        written = write_files(lake, query, sorted(affected) + paths, schema, folder, "kept")
-        return Overwrite(removed, tuple(written))
+        with lake.files.opened([*known, *paths]):
+            affected = _affected(lake, schema.key, list(known), paths)
+            removed = {path: file for path, file in known.items() if path in affected}
+            if not removed:
+                return Overwrite()
+            query = _rows_that_stay(lake, schema, list(removed), paths)
+            written = tuple(write_files(lake, query, sorted(affected) + paths, schema, folder, "kept"))
+        return Overwrite(tuple(removed.values()), written)
     except duckdb.IOException:
-        for path in paths:
-            Path(path).stat()  # one that is gone says so
+        for uri in new:
+            if lake.files.store.find(lake.files.key(uri)) is None:
+                raise FileNotFoundError(uri) from None
         raise
-
-
-def _path(file: DataFile) -> str:
-    return str(local_path(file.file_path))
 
 
 def _affected(lake: Lake, key: tuple[str, ...], stored: list[str], new: list[str]) -> set[str]:
@@ -126,17 +122,18 @@ def _affected(lake: Lake, key: tuple[str, ...], stored: list[str], new: list[str
         return {str(path) for (path,) in opened.execute(to_sql(query)).fetchall()}
 
 
-def _rows_that_stay(schema: TableSchema, removed: list[str], new: list[str]) -> exp.Expr:
+def _rows_that_stay(lake: Lake, schema: TableSchema, removed: list[str], new: list[str]) -> exp.Expr:
     keys = exp.select(*(column(name) for name in schema.key)).from_(read_parquet(new)).subquery()
-    return all_rows(schema, removed).join(
+    return all_rows(lake, schema, removed).join(
         exp.alias_(keys, "staged"), on=same_key(schema.key, "stored", "staged"), join_type="anti"
     )
 
 
-def all_rows(schema: TableSchema, paths: list[str]) -> exp.Select:
+def all_rows(lake: Lake, schema: TableSchema, paths: list[str]) -> exp.Select:
     """The rows of these files (named `stored`) in the schema of today: files from before a field was added have
     no value of it."""
-    known = {name for path in paths for name in pq.read_schema(path).names}
+    with lake.files.opened(paths):
+        known = {name for path in paths for name in pq.read_schema(path).names}
     columns = [
         column(field.name, "stored")
         if field.name in known
@@ -156,7 +153,7 @@ def write_files(
     groups = _row_groups(engine.stream(lake, query, paths, arrow))
     group = next(groups, None)
     while group is not None:
-        part = _Part(local_path(folder), prefix, arrow)
+        part = _Part(lake.files, f"{folder}/{prefix}", arrow)
         try:
             part.write(group)
             group = next(groups, None)
@@ -185,11 +182,10 @@ def _row_groups(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
 class _Part:
     """A data file on its way: under a name that nobody looks at, until it is whole."""
 
-    def __init__(self, folder: Path, prefix: str, schema: pa.Schema) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._folder = folder
+    def __init__(self, files: Files, prefix: str, schema: pa.Schema) -> None:
+        self._files = files
         self._prefix = prefix
-        self._path = folder / f".{uuid.uuid4().hex}.part"
+        self._path = files.part(prefix)
         self._file = self._path.open("xb")
         self._writer = pq.ParquetWriter(self._file, schema, compression="zstd", store_schema=False)
         self._rows = 0
@@ -205,14 +201,11 @@ class _Part:
     def keep(self) -> KeptFile:
         """Durable under its own name before this returns."""
         self._writer.close()
-        self._file.flush()
-        os.fsync(self._file.fileno())
         self._file.close()
         size = self._path.stat().st_size
-        target = self._folder / f"{self._prefix}-{file_sha256(self._path)}.parquet"
-        self._path.replace(target)
-        sync_directory(self._folder)
-        return KeptFile(f"file://{target}", self._rows, size)
+        target = f"{self._prefix}-{file_sha256(self._path)}.parquet"
+        self._files.keep(self._path, target)
+        return KeptFile(target, self._rows, size)
 
     def drop(self) -> None:
         """Leaves nothing behind; harmless after `keep`."""

@@ -14,14 +14,17 @@ from sqlglot import exp
 
 from plaza_lake import engine
 from plaza_lake.access import Access, check_renewal, open_grant
-from plaza_lake.ir import Aggregate, Expr, Scalar, TypeMismatch, fits
+from plaza_lake.ir import Aggregate, Expr, Scalar, TypeMismatch, columns_of, fits
 from plaza_lake.keyset import after_position
 from plaza_lake.order_text import Order
-from plaza_lake.render import column, ordered, read_parquet, render, render_aggregate
+from plaza_lake.pages import page
+from plaza_lake.render import column, columns_of_file, ordered, read_parquet, render, render_aggregate
 from plaza_lake.schema import TableSchema, arrow_schema
 from plaza_lake.tables import Lake
 
 MAX_LIMIT: Final = 2**31 - 1
+PAGE_ROWS: Final = 20_000
+"""A query for so many rows at most is a page: it is answered at once, not as a stream."""
 
 
 class InvalidQuery(InvalidArgument):
@@ -126,17 +129,50 @@ def read_rows(lake: Lake, verifier: GrantVerifier, grant_token: str, query: RowQ
     schema = access.granted.select(names)
     order = canonical_order(schema) if query.canonical else _order(access, query.order_by)
     where = access.restricted(query.filter, _after(access, order, query.after))
-    select = exp.select(*(column(name) for name in names)).from_(read_parquet(list(access.paths)))
+    if query.limit is not None and not 1 <= query.limit <= MAX_LIMIT:
+        raise InvalidQuery(f"limit {query.limit} is not a positive number", remedy="Ask for 1 or more.")
+    if query.limit is not None and query.limit <= PAGE_ROWS:
+        source = _page(lake, access, schema, where, order, query.limit)
+    else:
+        source = _scan(lake, access, schema, where, order, query.limit)
+    return RowStream(access, schema, order, verifier, grant_token, source)
+
+
+def _scan(
+    lake: Lake, access: Access, schema: TableSchema, where: Expr | None, order: Order, limit: int | None
+) -> Iterator[pa.RecordBatch]:
+    """By the engine, from the files."""
+    select = exp.select(*map(column, schema.names)).from_(read_parquet(list(access.paths)))
     if where is not None:
         select = select.where(render(where, access.schema))
     if order:
         select = select.order_by(*ordered(order))
-    if query.limit is not None:
-        if not 1 <= query.limit <= MAX_LIMIT:
-            raise InvalidQuery(f"limit {query.limit} is not a positive number", remedy="Ask for 1 or more.")
-        select = select.limit(query.limit)
-    source = engine.stream(lake, select, access.paths, arrow_schema(schema), kept=True)
-    return RowStream(access, schema, order, verifier, grant_token, source)
+    if limit is not None:
+        select = select.limit(limit)
+    return engine.stream(lake, select, access.paths, arrow_schema(schema), kept=True)
+
+
+def _page(
+    lake: Lake, access: Access, schema: TableSchema, where: Expr | None, order: Order, limit: int
+) -> Iterator[pa.RecordBatch]:
+    """From columns in memory where they are or fit; else by the engine. So many pages at a time as the engine has
+    threads: more of them at once would only be slower each."""
+    names = {*schema.names, *(name for name, _ in order), *(() if where is None else columns_of(where))}
+    needed = access.schema.select(name for name in access.schema.names if name in names)
+    types = {each.name: each.type for each in needed.columns}
+
+    def load(path: str, missing: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
+        part = needed.select(missing)
+        return engine.stream(lake, columns_of_file(path, part), [path], arrow_schema(part))
+
+    files = lake.columns.files(access.paths, types, access.version.total_rows, load)
+    if files is None:
+        with lake.scan_turns:
+            batches = list(_scan(lake, access, schema, where, order, limit))
+    else:
+        with lake.page_turns:
+            batches = page(files, schema, where, order, limit).to_batches(engine.BATCH_ROWS)
+    yield from batches
 
 
 def canonical_order(schema: TableSchema) -> Order:

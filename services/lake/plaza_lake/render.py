@@ -146,3 +146,17 @@ def read_parquet(uris: list[str], *, row_numbers: bool = False) -> exp.Expr:
     ]
     files = exp.array(*(exp.Literal.string(uri) for uri in uris), dialect=DIALECT)
     return exp.Anonymous(this="read_parquet", expressions=[files, *named])
+
+
+def columns_of_file(uri: str, schema: TableSchema) -> exp.Expr:
+    """SELECT of these columns of one file, in the file's order; a column that the file does not have is absent."""
+    nothing = exp.select(
+        *(
+            exp.alias_(exp.cast(exp.null(), duckdb_type(each.type), dialect=DIALECT), each.name, quoted=True)
+            for each in schema.columns
+        )
+    ).where(exp.false())
+    rows = exp.Union(
+        this=exp.select("*").from_(read_parquet([uri])), expression=nothing, distinct=False, by_name=True
+    )
+    return exp.select(*(column(name) for name in schema.names)).from_(rows.subquery("file"))

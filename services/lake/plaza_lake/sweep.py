@@ -8,12 +8,9 @@ remembered beside the table; a memory that is lost only makes files stay longer.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import datetime, timedelta
 from typing import Final
 
 import orjson
@@ -21,7 +18,7 @@ from plaza_kit.errors import InvalidArgument
 from pyiceberg.table import Table
 
 from plaza_lake import tombstones
-from plaza_lake.files import local_path, sync_directory
+from plaza_lake.files import FILE, Files, StoredFile
 from plaza_lake.schema import TableKind
 from plaza_lake.tables import Lake
 
@@ -54,39 +51,38 @@ def sweep(
     *,
     grace: timedelta = GRACE,
     table: TableKind = "rows",
-    on_removed: Callable[[Path], None] = lambda _: None,
+    on_removed: Callable[[str], None] = lambda _: None,
 ) -> Swept:
     """Removes what is not needed since `grace`. May be cut off anywhere and repeated; does nothing while a load
-    or a rewrite is under way. Raises `TableNotFound`, `GraceTooShort`, `LakeUnavailable`."""
+    or a rewrite is under way. Raises `TableNotFound`, `GraceTooShort`, `LakeUnavailable`.
+
+    `on_removed` hears the address of each."""
     if grace < SHORTEST:
         raise GraceTooShort(f"a grace period of {grace} is too short", remedy=f"Give at least {SHORTEST}.")
     with lake.alone(dataset, table) as held:
         if not held:
             return Swept(0, 0, 0, busy=True)
-        loaded = lake.load(dataset, table)
-        needed = _needed(loaded)
-        memory = tombstones.folder(loaded) / _MEMORY
-        known = _remembered(memory)
-        unneeded = {path: known.get(str(path), now) for path in _files(loaded) if path not in needed}
+        loaded, files = lake.load(dataset, table), lake.files
+        needed = _needed(loaded, files)
+        memory = f"{tombstones.folder(loaded)}/{_MEMORY}"
+        known = _remembered(files, memory)
+        found = {file.uri: file for file in _files(loaded, files) if files.path(file.uri) not in needed}
+        found.pop(memory, None)
+        unneeded = {uri: known.get(_place(uri), now) for uri in found}
         # Written first: what is new in it must be remembered even if the removal is cut off.
-        _remember(memory, unneeded)
+        _remember(files, memory, unneeded)
         removed = size = 0
-        for path, since in sorted(unneeded.items()):
-            try:
-                if now - since < grace or now - _changed(path) < grace:
-                    continue
-                size += path.stat().st_size
-                path.unlink()
-            except FileNotFoundError:
-                continue  # old metadata, which commits remove too
-            removed += 1
-            on_removed(path)
-            with suppress(OSError):  # not empty
-                path.parent.rmdir()
+        for uri, since in sorted(unneeded.items()):
+            if now - since < grace or now - found[uri].changed < grace:
+                continue
+            files.remove(uri)
+            removed, size = removed + 1, size + found[uri].size
+            on_removed(uri)
+            files.remove_empty(uri.rpartition("/")[0])
         return Swept(removed, size, len(unneeded) - removed)
 
 
-def _needed(table: Table) -> set[Path]:
+def _needed(table: Table, files: Files) -> set[str]:
     """Every file that the table's metadata leads to."""
     metadata = table.metadata
     found = {table.metadata_location, *(entry.metadata_file for entry in metadata.metadata_log)}
@@ -100,37 +96,26 @@ def _needed(table: Table) -> set[Path]:
             seen.add(manifest.manifest_path)
             entries = manifest.fetch_manifest_entry(table.io, discard_deleted=True)
             found.update(entry.data_file.file_path for entry in entries)
-    return {local_path(address) for address in found | seen} | tombstones.files(table)
+    return {files.path(address) for address in found | seen | tombstones.addresses(table)}
 
 
-def _files(table: Table) -> Iterator[Path]:
-    home = tombstones.folder(table)
-    for folder in (local_path(table.location()), home):
-        for parent, _, names in os.walk(folder):
-            for name in names:
-                path = Path(parent) / name
-                if path != home / _MEMORY:
-                    yield path
+def _files(table: Table, files: Files) -> Iterator[StoredFile]:
+    for folder in (table.location(), tombstones.folder(table)):
+        yield from files.listed(folder)
 
 
-def _changed(path: Path) -> datetime:
-    return datetime.fromtimestamp(path.stat().st_mtime, UTC)
+def _place(uri: str) -> str:
+    """As it is remembered."""
+    return uri.removeprefix(FILE)
 
 
-def _remembered(memory: Path) -> dict[str, datetime]:
+def _remembered(files: Files, memory: str) -> dict[str, datetime]:
     try:
-        found: dict[str, str] = orjson.loads(memory.read_bytes())
+        found: dict[str, str] = orjson.loads(files.read(memory))
     except (FileNotFoundError, orjson.JSONDecodeError):
         return {}
-    return {path: datetime.fromisoformat(since) for path, since in found.items()}
+    return {place: datetime.fromisoformat(since) for place, since in found.items()}
 
 
-def _remember(memory: Path, unneeded: dict[Path, datetime]) -> None:
-    memory.parent.mkdir(parents=True, exist_ok=True)
-    part = memory.with_name(f".{memory.name}.part")
-    with part.open("wb") as file:
-        file.write(orjson.dumps({str(path): since.isoformat() for path, since in unneeded.items()}))
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(memory)
-    sync_directory(memory.parent)
+def _remember(files: Files, memory: str, unneeded: dict[str, datetime]) -> None:
+    files.write(memory, orjson.dumps({_place(uri): since.isoformat() for uri, since in unneeded.items()}))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
 import tempfile
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,18 +18,24 @@ from typing import Final, NamedTuple
 
 import sqlalchemy.exc
 from plaza_kit.errors import InvalidArgument, NotFound, Unavailable
+from plaza_kit.objects.s3 import s3_errors
+from plaza_kit.objects.settings import S3Place
 from pyiceberg.catalog.sql import IcebergTables, SqlCatalog
 from pyiceberg.exceptions import (
     NamespaceAlreadyExistsError,
     NoSuchTableError,
     TableAlreadyExistsError,
 )
+from pyiceberg.io import FileIO
 from pyiceberg.table import Table, TableProperties
-from sqlalchemy import select
+from pyiceberg.typedef import EMPTY_DICT, Properties
+from sqlalchemy import select, text
 from sqlalchemy.engine import make_url
 
-from plaza_lake.files import local_path, locked
+from plaza_lake.file_io import LakeFileIO, catalog_properties
+from plaza_lake.files import FILE, S3, Files, files_at, local_path, locked
 from plaza_lake.instances import Instances
+from plaza_lake.kept_columns import KeptColumns
 from plaza_lake.schema import TableKind, TableSchema, iceberg_schema, schema_from_iceberg
 
 CATALOG_NAME: Final = "plaza"
@@ -37,6 +45,7 @@ KEY_PROPERTY: Final = "plaza.key"
 """Table property: the key's field names, a JSON list. Iceberg's identifier fields know no order."""
 _INSTANCES_KEPT: Final = 8
 """DuckDB instances, one for each set of files that is being asked about."""
+_ASK_AGAIN_SECONDS: Final = 0.2
 _SESSION: Final = "-csearch_path=lake -clock_timeout=5000 -cstatement_timeout=30000"
 _DATASET: Final = re.compile(r"departments/([a-z][a-z0-9-]{0,62})/datasets/([a-z][a-z0-9-]{0,62})")
 
@@ -72,15 +81,19 @@ class LakeSettings:
     catalog_url: str = field(repr=False)
     """`postgresql+psycopg2://…`; tables are looked for in schema `lake` unless the URL sets `options`."""
     warehouse: str
-    """A local path or `file://` URI under which all departments' folders lie."""
+    """A local path, `file://` URI or `s3://bucket[/prefix]` under which all departments' folders lie."""
     create_catalog: bool = True
     """Make the catalog's two tables if they are missing. Off for services that only read."""
     memory_limit: str = "1GB"
     """Of the queries about one version at a time; beyond it DuckDB spills to `temp_directory`."""
     threads: int = 2
     """Of the queries about one version at a time."""
+    column_memory: int = 192 << 20
+    """Bytes of decoded columns that are kept for pages of rows; 0: none are."""
     temp_directory: str | None = None
     """None: a private directory in the system's temporary folder. Spilled rows are the data's grade."""
+    s3: S3Place | None = None
+    """How S3 is reached; needed only there."""
 
 
 class DatasetName(NamedTuple):
@@ -119,8 +132,16 @@ class Lake:
         self._lock = threading.Lock()
         self._catalog: _Catalog | None = None
         self._spill: Path | None = None
+        self.files: Files = files_at(self._warehouse, settings.s3)
+        """Everything that lies in the warehouse."""
         self.instances = Instances(_INSTANCES_KEPT)
         """For `engine` alone."""
+        self.columns = KeptColumns(settings.column_memory)
+        """For `read` alone."""
+        self.page_turns = threading.BoundedSemaphore(settings.threads)
+        """Pages of rows that are made from columns in memory at a time."""
+        self.scan_turns = threading.BoundedSemaphore(settings.threads)
+        """Pages of rows for which files are read at a time: those may take seconds, and keep no other waiting."""
 
     def __repr__(self) -> str:
         return f"Lake({self._warehouse})"
@@ -148,18 +169,28 @@ class Lake:
     @contextmanager
     def shared(self, dataset: str, table: TableKind) -> Iterator[None]:
         """While files are on their way into a table: the sweep keeps off."""
-        with locked(self._lock_file(dataset, table), exclusive=False):
+        with self._locked(dataset, table, exclusive=False):
             yield
 
     @contextmanager
     def alone(self, dataset: str, table: TableKind) -> Iterator[bool]:
         """While files are removed; says whether nobody else is there. Not waited for."""
-        with locked(self._lock_file(dataset, table), exclusive=True) as held:
+        with self._locked(dataset, table, exclusive=True) as held:
             yield held
 
-    def _lock_file(self, dataset: str, table: TableKind) -> Path:
-        folder = local_path(self.location(dataset, table))
-        return folder.with_name(f".{table}.lock")
+    @contextmanager
+    def _locked(self, dataset: str, table: TableKind, *, exclusive: bool) -> Iterator[bool]:
+        """Where the files are: a lock file beside the folder; for S3, which has none, a lock of the catalog's."""
+        if self._warehouse.startswith(FILE):
+            folder = local_path(self.location(dataset, table))
+            with locked(folder.with_name(f".{table}.lock"), exclusive=exclusive) as held:
+                yield held
+        else:
+            with (
+                catalog_errors(),
+                self._open_catalog().locked(self.location(dataset, table), exclusive=exclusive) as held,
+            ):
+                yield held
 
     def _create(self, dataset: str, table: TableKind, schema: TableSchema) -> Table:
         name = identifier(dataset, table)
@@ -203,6 +234,7 @@ class Lake:
     def close(self) -> None:
         """Ends database connections and removes what queries spilled."""
         self.instances.close()
+        self.files.store.close()
         with self._lock:
             if self._catalog is not None:
                 self._catalog.close()
@@ -214,7 +246,7 @@ class Lake:
     def _open_catalog(self) -> _Catalog:
         with self._lock:
             if self._catalog is None:
-                self._catalog = _sql_catalog(self.settings, self._warehouse)
+                self._catalog = _sql_catalog(self.settings, self._warehouse, self.files)
             return self._catalog
 
 
@@ -226,9 +258,11 @@ def table_schema(table: Table, schema_id: int | None = None) -> TableSchema:
 
 @contextmanager
 def catalog_errors() -> Iterator[None]:
-    """Database failures inside become `LakeUnavailable`: the same request may succeed soon."""
+    """Database failures inside become `LakeUnavailable`, those of S3 `StoreUnavailable`: the same request may
+    succeed soon."""
     try:
-        yield
+        with s3_errors("the lake's metadata"):
+            yield
     except sqlalchemy.exc.DBAPIError as error:
         raise LakeUnavailable(
             f"the lake's catalog does not answer: {type(error.orig).__name__}",
@@ -244,6 +278,7 @@ class _Catalog(SqlCatalog):
 
     def __init__(self, name: str, **properties: str) -> None:
         super().__init__(name, **properties)
+        self._file_io = LakeFileIO(properties)
         self._known: OrderedDict[tuple[str, ...], Table] = OrderedDict()
         self._guard = threading.Lock()
 
@@ -261,6 +296,29 @@ class _Catalog(SqlCatalog):
         # A handle of the caller's own: PyIceberg moves it on after a commit. Metadata are never changed in place.
         return Table(known.name(), known.metadata, known.metadata_location, known.io, self)
 
+    @contextmanager
+    def locked(self, name: str, *, exclusive: bool) -> Iterator[bool]:
+        """As `files.locked`, under a connection that does nothing else; the server lets go of it with that."""
+        number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
+        kind = "" if exclusive else "_shared"
+        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            ask = text(f"SELECT pg_try_advisory_lock{kind}(:number)").bindparams(number=number)
+            while not (held := bool(connection.execute(ask).scalar_one())) and not exclusive:
+                time.sleep(_ASK_AGAIN_SECONDS)
+            try:
+                yield held
+            finally:
+                if held:
+                    let_go = text(f"SELECT pg_advisory_unlock{kind}(:number)").bindparams(number=number)
+                    try:
+                        connection.execute(let_go)
+                    except sqlalchemy.exc.DBAPIError:
+                        connection.invalidate()  # the server lets go of it with the connection
+
+    def _load_file_io(self, properties: Properties = EMPTY_DICT, location: str | None = None) -> FileIO:
+        # One for all tables, and never the one that a table's own properties name.
+        return self._file_io
+
     def _location(self, name: tuple[str, ...]) -> str | None:
         asked = select(IcebergTables.metadata_location).where(
             IcebergTables.catalog_name == self.name,
@@ -271,7 +329,7 @@ class _Catalog(SqlCatalog):
             return connection.execute(asked).scalar_one_or_none()
 
 
-def _sql_catalog(settings: LakeSettings, warehouse: str) -> _Catalog:
+def _sql_catalog(settings: LakeSettings, warehouse: str, files: Files) -> _Catalog:
     url = make_url(settings.catalog_url)
     if "options" not in url.query:
         url = url.update_query_dict({"options": _SESSION})
@@ -280,6 +338,7 @@ def _sql_catalog(settings: LakeSettings, warehouse: str) -> _Catalog:
         "warehouse": warehouse,
         "pool_pre_ping": "true",
         "init_catalog_tables": "true" if settings.create_catalog else "false",
+        **catalog_properties(files),
     }
     try:
         return _Catalog(CATALOG_NAME, **properties)
@@ -290,9 +349,12 @@ def _sql_catalog(settings: LakeSettings, warehouse: str) -> _Catalog:
 
 def _warehouse_uri(warehouse: str) -> str:
     scheme, _, rest = warehouse.partition("://") if "://" in warehouse else ("file", "", warehouse)
+    if scheme == "s3" and re.fullmatch(r"[a-z0-9.-]+(/[A-Za-z0-9._-]+)*/?", rest):
+        return f"{S3}{rest.rstrip('/')}"
     if scheme != "file" or any(sign in rest for sign in "*?["):
         raise UnsupportedWarehouse(
             f"warehouse {warehouse!r} cannot be used",
-            remedy="Give a local path without the signs * ? [ (DuckDB would take them for patterns).",
+            remedy="Give s3://bucket[/prefix], or a local path without the signs * ? [ (DuckDB would take them for"
+            " patterns).",
         )
     return f"file://{Path(rest).absolute()}"

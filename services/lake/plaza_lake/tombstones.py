@@ -10,20 +10,19 @@ cannot overwrite each other's.
 from __future__ import annotations
 
 import json
-import os
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyiceberg.table import Table
 
-from plaza_lake.files import local_path, sync_directory
+from plaza_lake.file_io import files_of
+from plaza_lake.files import Files
 
 PROPERTY: Final = "plaza.tombstones."
 """Table property, followed by an id: the address of one file of tombstones."""
@@ -72,7 +71,7 @@ class Tombstone:
 def tombstone_of(table: Table, version: int) -> Tombstone | None:
     """What stays of this version, if it expired."""
     for address in _addresses(table.properties).values():
-        if (found := _read(address).by_version.get(version)) is not None:
+        if (found := _read(address, files_of(table)).by_version.get(version)) is not None:
             return found
     return None
 
@@ -80,27 +79,27 @@ def tombstone_of(table: Table, version: int) -> Tombstone | None:
 def tombstone_of_batch(table: Table, batch_id: str) -> Tombstone | None:
     """What stays of the version that held this batch, if it expired."""
     for address in _addresses(table.properties).values():
-        if (found := _read(address).by_batch.get(batch_id)) is not None:
+        if (found := _read(address, files_of(table)).by_batch.get(batch_id)) is not None:
             return found
     return None
 
 
 def tombstones(table: Table) -> tuple[Tombstone, ...]:
     """All of a table, oldest version first."""
-    files = (_read(address) for address in _addresses(table.properties).values())
+    files = (_read(address, files_of(table)) for address in _addresses(table.properties).values())
     found = {stone.version: stone for file in files for stone in file.by_version.values()}
     return tuple(found[version] for version in sorted(found))
 
 
-def files(table: Table) -> set[Path]:
+def addresses(table: Table) -> set[str]:
     """Where they lie."""
-    return {local_path(address) for address in _addresses(table.properties).values()}
+    return set(_addresses(table.properties).values())
 
 
-def folder(table: Table) -> Path:
+def folder(table: Table) -> str:
     """Beside the table's own folder: `…/{dataset}/expired/{table}`."""
-    location = local_path(table.location())
-    return location.parent / "expired" / location.name
+    home, _, name = table.location().rpartition("/")
+    return f"{home}/expired/{name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,25 +113,21 @@ class Change:
 def write(table: Table, new: Iterable[Tombstone]) -> Change:
     """A durable file with the new tombstones and those of files that are not full. Nothing of it counts before
     the commit; a file that is never committed is removed by the sweep."""
+    storage = files_of(table)
     rows = list(new)
     removed = []
     for name, address in _addresses(table.properties).items():
-        known = _read(address).by_version
+        known = _read(address, storage).by_version
         if len(known) < FULL_ROWS:
             rows.extend(known.values())
             removed.append(name)
-    home = folder(table)
-    home.mkdir(parents=True, exist_ok=True)
     name = uuid.uuid4().hex
-    target, part = home / f"{name}.parquet", home / f".{name}.part"
+    target = f"{folder(table)}/{name}.parquet"
+    part = storage.part(target)
     found = pa.Table.from_pylist([_row(stone) for stone in sorted(rows, key=_number)], schema=_SCHEMA)
-    with part.open("xb") as file:
-        pq.write_table(found, file, compression="zstd")
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(target)
-    sync_directory(home)
-    return Change({f"{PROPERTY}{name}": f"file://{target}"}, removed)
+    pq.write_table(found, part, compression="zstd")
+    storage.keep(part, target)
+    return Change({f"{PROPERTY}{name}": target}, removed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +137,11 @@ class _File:
 
 
 @lru_cache(maxsize=256)
-def _read(address: str) -> _File:
+def _read(address: str, storage: Files) -> _File:
     """Files never change, so that each is read once by a process."""
-    found = [Tombstone(**row) for row in pq.read_table(local_path(address), schema=_SCHEMA).to_pylist()]
+    path = storage.path(address)
+    with storage.opened([path]):
+        found = [Tombstone(**row) for row in pq.read_table(path, schema=_SCHEMA).to_pylist()]
     return _File({stone.version: stone for stone in found}, {stone.batch_id: stone for stone in found})
 
 

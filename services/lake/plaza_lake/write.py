@@ -30,7 +30,8 @@ from pyiceberg.table import Table
 from pyiceberg.table.metadata import TableMetadata
 
 from plaza_lake.evolution import evolve
-from plaza_lake.files import StagedFileMismatch, local_path, remove_others, take_over
+from plaza_lake.file_io import files_of
+from plaza_lake.files import Files, StagedFileMismatch, take_over
 from plaza_lake.metadata import commit
 from plaza_lake.overwrite import LoadMode, Overwrite, UpsertWithoutKey, plan_overwrite
 from plaza_lake.schema import TableKind, TableSchema, arrow_schema
@@ -156,7 +157,7 @@ def _commit(
 ) -> CommittedVersion:
     target = lake.load_or_create(dataset, table, schema)
     step(CommitStep.OPENED)
-    batch = _Batch(batch_id, schema, filled, f"{target.location()}/data/{batch_id}", properties)
+    batch = _Batch(lake.files, batch_id, schema, filled, f"{target.location()}/data/{batch_id}", properties)
     for attempt in range(MAX_ATTEMPTS):
         try:
             batch.copy_in()
@@ -172,7 +173,7 @@ def _commit(
             target = lake.load(dataset, table)
             continue
         step(CommitStep.COMMITTED)
-        remove_others(batch.folder, {*batch.targets, *(file.uri for file in overwrite.kept)})
+        lake.files.remove_others(batch.folder, {*batch.targets, *(file.uri for file in overwrite.kept)})
         return _committed(info, repeated=False)
     raise CommitContended(
         f"batch {batch_id} of {dataset} lost {MAX_ATTEMPTS} times against other writers",
@@ -201,7 +202,7 @@ def _already_in(lake: Lake, dataset: str, table: TableKind, batch_id: str) -> Co
     if (
         committed and not info.rewritten
     ):  # after a rewrite nothing here tells ours from strays: the sweep does
-        remove_others(f"{target.location()}/data/{batch_id}", committed)
+        lake.files.remove_others(f"{target.location()}/data/{batch_id}", committed)
     return _committed(info, repeated=True)
 
 
@@ -228,6 +229,7 @@ class _Batch:
 
     def __init__(
         self,
+        storage: Files,
         batch_id: str,
         schema: TableSchema,
         files: list[StagedFile],
@@ -237,6 +239,7 @@ class _Batch:
         for file in files:
             if not _SHA256.fullmatch(file.sha256):  # it becomes part of a path
                 raise StagedFileMismatch(file.uri, "its SHA-256 is not 64 hexadecimal digits")
+        self.storage = storage
         self.batch_id = batch_id
         self.schema = schema
         self.files = files
@@ -246,7 +249,7 @@ class _Batch:
 
     def copy_in(self) -> None:
         for file, target in zip(self.files, self.targets, strict=True):
-            take_over(file.uri, target, file.sha256, file.bytes)
+            take_over(self.storage, file.uri, target, file.sha256, file.bytes)
 
     def commit_to(self, table: Table, overwrite: Overwrite) -> VersionInfo:
         """One atomic commit: schema change, if any, the new files, and the removed ones."""
@@ -255,10 +258,10 @@ class _Batch:
         noted = {**self._noted, VERSION: str(number), BATCH_ID: self.batch_id}
         metadata = evolution.metadata
         added = [
-            data_file(metadata, target, file.rows, file.bytes, self.schema)
+            data_file(table, metadata, target, file.rows, file.bytes, self.schema)
             for file, target in zip(self.files, self.targets, strict=True)
         ]
-        added += [data_file(metadata, f.uri, f.rows, f.bytes, self.schema) for f in overwrite.kept]
+        added += [data_file(table, metadata, f.uri, f.rows, f.bytes, self.schema) for f in overwrite.kept]
         maker = SnapshotMaker(table, metadata)
         if overwrite.removed:
             noted[ROWS_ADDED] = str(sum(file.rows for file in self.files))
@@ -270,10 +273,15 @@ class _Batch:
         return info_of(made.snapshot)
 
 
-def data_file(metadata: TableMetadata, target: str, rows: int, size: int, schema: TableSchema) -> DataFile:
+def data_file(
+    table: Table, metadata: TableMetadata, target: str, rows: int, size: int, schema: TableSchema
+) -> DataFile:
     """Registers a Parquet file with its counts and bounds, as PyIceberg's `add_files` does; that refuses
     required columns, because DuckDB writes every column optional: here their nulls are counted instead."""
-    parquet = pq.read_metadata(local_path(target))
+    files = files_of(table)
+    path = files.path(target)
+    with files.opened([path]):
+        parquet = pq.read_metadata(path)
     _check_parquet(parquet, target, rows, schema)
     iceberg = metadata.schema()
     statistics = data_file_statistics_from_parquet_metadata(

@@ -71,7 +71,8 @@ def test_arrays_over_several_batches() -> None:
 
 def test_a_page_says_what_it_is_a_page_of() -> None:
     def write(stream: Any) -> Iterator[bytes]:
-        return formats.json_page(stream, 3, 'a"b')
+        yield from formats.json_page(stream, 3)
+        yield formats.json_page_end('a"b')
 
     empty = {"version": 3, "columns": list(SCHEMA.names), "rows": [], "nextPageToken": 'a"b'}
     assert json.loads(text(write)) == empty

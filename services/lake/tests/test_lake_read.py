@@ -241,6 +241,49 @@ def test_aggregates_in_one_scan(filled: Lake, grant: Any, air: Any, monkeypatch:
     assert len(opened) == 1
 
 
+def test_columns_in_memory_stand_behind_the_same_door(
+    filled: Lake, grant: Any, air: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {"limit": 10, "order_by": (("pm2_5", True),)}
+    by_engine = keys(read(filled, grant, **asked))
+    assert filled.columns.nbytes == 0
+    assert keys(read(filled, grant, **asked)) == by_engine
+    assert filled.columns.nbytes > 0
+    monkeypatch.setattr(engine, "connection", None)  # nothing is read from files any more
+    assert keys(read(filled, grant, **asked)) == by_engine
+    narrow = grant(columns=("station", "hour"), row_filter="pm2_5 > 35")
+    assert read(filled, grant, narrow, limit=10) == [
+        {"station": "b", "hour": 2},
+        {"station": "c", "hour": 1},
+    ]
+    with pytest.raises(ColumnNotGranted):
+        read(filled, grant, narrow, **asked)
+    with pytest.raises(VersionNotFound):
+        read(filled, grant, grant(version=3), limit=10)
+    with pytest.raises(MasksNotSupported):
+        read(filled, grant, grant(masks=(("wd", "hash"),)), limit=10)
+    token = grant()
+    with read_rows(filled, grant.verifier, token, RowQuery(limit=10)) as stream:
+        grant.now += timedelta(seconds=61)
+        with pytest.raises(GrantRefused):
+            next(stream.batches)
+    with pytest.raises(GrantRefused):
+        read(filled, grant, token, limit=10)
+
+
+def test_columns_in_memory_of_files_older_than_a_column(
+    lake: Lake, dataset: str, stage: Any, air: Any, grant: Any
+) -> None:
+    wider = TableSchema((Column("note", FieldType.STRING), *air.schema.columns), air.schema.key)
+    commit_batch(lake, dataset, air.schema, "b-1", [stage([air.row("a", 1), air.row("c", 1)])])
+    commit_batch(lake, dataset, wider, "b-2", [stage([{"note": "n", **air.row("b", 1)}], wider)])
+    whole = read(lake, grant)
+    for _ in range(3):
+        assert read(lake, grant, limit=10) == whole
+        assert read(lake, grant, limit=10, filter=IsNull(ColumnRef("note"))) == [whole[0], whole[2]]
+    assert lake.columns.nbytes > 0
+
+
 def test_quarantine_is_read_through_the_same_door(lake: Lake, dataset: str, stage: Any, grant: Any) -> None:
     row = dict.fromkeys(QUARANTINE_SCHEMA.names, "x") | {"line": 7, "field": None, "original": b"\xff,\x00"}
     commit_batch(

@@ -107,13 +107,13 @@ def test_killed_while_copying_leaves_nothing_behind(
     files = [stage([air.row("a", 1)]), stage([air.row("b", 1)])]
     taken: list[str] = []
 
-    def take_one_and_a_half(source: str, target: str, *rest: Any) -> None:
+    def take_one_and_a_half(files: Any, source: str, target: str, *rest: Any) -> None:
         if taken:
             part = Path(target.removeprefix("file://"))
             part.with_name(f".{part.name}.0.part").write_bytes(b"half")
             raise Killed
         taken.append(target)
-        real(source, target, *rest)
+        real(files, source, target, *rest)
 
     real = write.take_over
     monkeypatch.setattr(write, "take_over", take_one_and_a_half)

@@ -13,5 +13,5 @@ class OpenDataSettings(LakeServiceSettings):
     ingestion_address: str = Field(description="gRPC address of ingestion, which keeps released versions")
     quality_address: str = Field(description="gRPC address of quality")
     release_store: str = Field(
-        description="folder of the files of releases, shared by all processes of this service"
+        description="folder or `s3://bucket[/prefix]` of the files of releases, shared by all processes of this service"
     )

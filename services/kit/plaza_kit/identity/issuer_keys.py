@@ -24,12 +24,32 @@ REFRESH_SECONDS = 600.0
 TIMEOUT_SECONDS = 5.0
 
 
-def issuer_client() -> httpx.AsyncClient:
+def issuer_client(issuer: str, connect_to: str = "") -> httpx.AsyncClient:
     """The HTTP client for talking with the issuer.
 
     No proxy from the environment: the issuer is inside, and tokens and secrets must not pass elsewhere.
+    `connect_to`: `host:port` behind the issuer's name, where that name leads elsewhere from here (inside a cluster the
+    public address often does). Host, TLS name and every check stay those of the issuer.
     """
-    return httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(), timeout=TIMEOUT_SECONDS)
+    transport = _ConnectTo(issuer, connect_to) if connect_to else httpx.AsyncHTTPTransport()
+    return httpx.AsyncClient(transport=transport, timeout=TIMEOUT_SECONDS)
+
+
+class _ConnectTo(httpx.AsyncHTTPTransport):
+    def __init__(self, issuer: str, connect_to: str) -> None:
+        super().__init__()
+        named, there = httpx.URL(issuer), httpx.URL(f"//{connect_to}")
+        self._named = (named.scheme, named.host, named.port)
+        self._host = named.host
+        self._there = {"host": there.host, "port": there.port}
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        url = request.url
+        if (url.scheme, url.host, url.port) == self._named:
+            # The header Host is in the request already; the certificate must be of the issuer's own name.
+            request.extensions = {**request.extensions, "sni_hostname": self._host}
+            request.url = url.copy_with(**self._there)
+        return await super().handle_async_request(request)
 
 
 @dataclass(frozen=True, slots=True)

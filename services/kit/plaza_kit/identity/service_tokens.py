@@ -32,16 +32,17 @@ class ServiceTokens:
         client_id: str,
         client_secret: str,
         *,
+        connect_to: str = "",
         http: httpx.AsyncClient | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`clock` in seconds; only differences count."""
+        """`connect_to`: as in `issuer_client`; `clock` in seconds, only differences count."""
         self.issuer = issuer
         self.client_id = client_id
         self._secret = client_secret
         self._clock = clock
         self._own_http = http is None
-        self._http = http if http is not None else issuer_client()
+        self._http = http if http is not None else issuer_client(issuer, connect_to)
         self._metadata = IssuerMetadata(issuer, self._http)
         self._held: _Held | None = None
         self._one_at_a_time = asyncio.Lock()

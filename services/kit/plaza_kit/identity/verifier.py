@@ -76,16 +76,18 @@ class TokenVerifier:
         issuer: str,
         audience: str,
         *,
+        connect_to: str = "",
         http: httpx.AsyncClient | None = None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`issuer` exactly as in the tokens' `iss`; `clock` in seconds since the epoch, UTC."""
+        """`issuer` exactly as in the tokens' `iss`; `connect_to`: as in `issuer_client`; `clock` in seconds since the
+        epoch, UTC."""
         self._issuer = issuer
         self._audience = audience
         self._clock = clock
         self._own_http = http is None
-        self._http = http if http is not None else issuer_client()
+        self._http = http if http is not None else issuer_client(issuer, connect_to)
         self._keys = SigningKeys(IssuerMetadata(issuer, self._http), self._http, ALGORITHMS, monotonic)
         self._verified: Recent[bytes, _Verified] = Recent(_VERIFIED_MOST)
 

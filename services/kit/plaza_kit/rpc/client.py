@@ -38,6 +38,8 @@ CHANNEL_OPTIONS: tuple[tuple[str, str | int], ...] = (
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.max_reconnect_backoff_ms", 2_000),
+    # A pod that came in another's place is found by its name again (gRPC asks every 30 s at most otherwise).
+    ("grpc.dns_min_time_between_resolutions_ms", 2_000),
     ("grpc.max_receive_message_length", 16 * 1024 * 1024),
 )
 _UNIX_OPTIONS = (

@@ -1,6 +1,6 @@
 """What the tests of several packages share; a pytest plugin, loaded by the `conftest.py` of the repository.
 
-Fixtures: `postgres`. To import: `plaza_testing.callers`, `plaza_testing.grants`, `plaza_testing.staging`.
+Fixtures: `postgres`, `s3`. To import: `plaza_testing.callers`, `plaza_testing.grants`, `plaza_testing.staging`.
 """
 
 import os
@@ -8,6 +8,7 @@ import os
 from hypothesis import settings
 
 from plaza_testing.postgres import postgres as postgres
+from plaza_testing.s3 import s3 as s3
 
 # A test that fails by luck is a bug; what luck finds is looked for on purpose, with PLAZA_FUZZ=1.
 settings.register_profile("settled", derandomize=True, deadline=None)

@@ -9,7 +9,7 @@ from plaza_lake.tables import Lake
 from plaza_opendata.rpc.peers import PeerFacts, PeerSecurity
 from plaza_opendata.rpc.servicers import PortalServicer, ReleaseServicer
 from plaza_opendata.settings import OpenDataSettings
-from plaza_opendata.storage.files import ReleaseStore
+from plaza_opendata.storage.files_s3 import release_store_at
 from plaza_opendata.usecases.building import KEEPER, Building
 from plaza_opendata.usecases.ports import APPROVED, PUBLISHED, WITHDRAWN, World
 from plaza_opendata.usecases.releases import BUILD
@@ -32,6 +32,7 @@ _ALWAYS = 1_000_000
 async def build(settings: OpenDataSettings, runtime: Runtime) -> Parts:
     """Releases, the portal, and the job that builds."""
     lake = Lake(settings.lake())
+    store = release_store_at(settings.release_store, settings.s3())
     world = World(
         database=runtime.database,
         policy=runtime.policy,
@@ -40,7 +41,7 @@ async def build(settings: OpenDataSettings, runtime: Runtime) -> Parts:
         security=PeerSecurity(runtime.peers, runtime.tokens),
         lake=lake,
         verifier=runtime.grants,
-        store=ReleaseStore(settings.release_store),
+        store=store,
     )
     runtime.jobs.register(BUILD, Building(world).build, max_attempts=_ALWAYS)
     releases, portal = ReleaseServicer(world), PortalServicer(world)
@@ -50,5 +51,5 @@ async def build(settings: OpenDataSettings, runtime: Runtime) -> Parts:
             lambda server: opendata_pb2_grpc.add_PortalServiceServicer_to_server(portal, server),
         ),
         service_names=("plaza.opendata.v1.ReleaseService", "plaza.opendata.v1.PortalService"),
-        at_end=(lake.close,),
+        at_end=(lake.close, store.close),
     )

@@ -79,6 +79,14 @@ class ReleaseStore:
         kept = path.read_bytes()
         return len(kept), hashlib.sha256(kept).hexdigest()
 
+    @contextmanager
+    def opened(self, path: Path, sha256: str) -> Iterator[Path]:
+        """Where a file of these bytes may be read meanwhile. Raises FileDamaged."""
+        yield path
+
+    def close(self) -> None:
+        """Removes what is kept here for this process alone."""
+
     def pieces(self, path: Path, size_bytes: int, offset: int, limit: int) -> Iterator[bytes]:
         """Bytes from `offset` on, `limit` at most (0: all), in pieces of at most 256 KiB; nothing behind the end.
 
@@ -87,23 +95,24 @@ class ReleaseStore:
         try:
             stream = path.open("rb")
         except FileNotFoundError:
-            raise _damaged(path, "is missing") from None
+            raise damaged(path, "is missing") from None
         with stream:
             found = os.fstat(stream.fileno()).st_size
             if found != size_bytes:
-                raise _damaged(path, f"has {found} bytes, {size_bytes} were recorded")
+                raise damaged(path, f"has {found} bytes, {size_bytes} were recorded")
             left = max(size_bytes - offset, 0)
             left = min(left, limit) if limit else left
             stream.seek(min(offset, size_bytes))
             while left:
                 piece = stream.read(min(left, CHUNK_BYTES))
                 if not piece:
-                    raise _damaged(path, "ended early")
+                    raise damaged(path, "ended early")
                 left -= len(piece)
                 yield piece
 
 
-def _damaged(path: Path, what: str) -> FileDamaged:
+def damaged(path: Path, what: str) -> FileDamaged:
+    """What is said of a file."""
     return FileDamaged(
         f"the file {path.name} {what}",
         remedy="restore the release store from its backup; the recorded hash tells whether it is right",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 
 from plaza.opendata.v1 import opendata_pb2 as pb
 from plaza_kit.db import Scope
@@ -123,9 +124,7 @@ class Portal:
             file = await self.file(connection, name, request.file_name)
         # Only now is the name one that a path may be made of: the database has it.
         path = self._world.store.path(name, file.file_name)
-        pieces = in_thread(
-            lambda: self._world.store.pieces(path, file.size_bytes, request.offset, request.limit)
-        )
+        pieces = in_thread(lambda: self._pieces(path, file, request.offset, request.limit))
         async with aclosing(pieces):
             first = await anext(pieces, b"")  # before the record, so that a damaged file is not announced
             yield pb.ReadReleaseFileResponse(
@@ -140,6 +139,10 @@ class Portal:
                 yield pb.ReadReleaseFileResponse(chunk=first)
             async for piece in pieces:
                 yield pb.ReadReleaseFileResponse(chunk=piece)
+
+    def _pieces(self, path: Path, file: FileRecord, offset: int, limit: int) -> Iterator[bytes]:
+        with self._world.store.opened(path, file.sha256) as opened:
+            yield from self._world.store.pieces(opened, file.size_bytes, offset, limit)
 
     async def file(self, connection: AsyncConnection, name: ReleaseName, asked: str) -> FileRecord:
         """A file that is given out, or its proof. Raises UnknownRelease, ReleaseWithdrawn, UnknownFile."""

@@ -57,12 +57,12 @@ class ReleaseRows:
         if known is None:
             contract = rows.open_dataset_of({"contract": snapshot.get("contract", {})}).contract
             path = self._world.store.path(name, file.file_name)
-            known = await self._in_turn(request, contract, path)
+            known = await self._in_turn(request, contract, path, file.sha256)
             self._recent.keep(asked, known)
         return known
 
     async def _in_turn(
-        self, request: pb.ReadReleaseRowsRequest, contract: contract_pb2.Contract, path: Path
+        self, request: pb.ReadReleaseRowsRequest, contract: contract_pb2.Contract, path: Path, sha256: str
     ) -> pb.ReadReleaseRowsResponse:
         if self._waiting >= _WAITING:
             raise TooManyQueries(
@@ -72,9 +72,15 @@ class ReleaseRows:
         self._waiting += 1
         try:
             async with self._turn:
-                return await asyncio.to_thread(self._answer, request, contract, path)
+                return await asyncio.to_thread(self._opened, request, contract, path, sha256)
         finally:
             self._waiting -= 1
+
+    def _opened(
+        self, request: pb.ReadReleaseRowsRequest, contract: contract_pb2.Contract, path: Path, sha256: str
+    ) -> pb.ReadReleaseRowsResponse:
+        with self._world.store.opened(path, sha256) as opened:
+            return self._answer(request, contract, opened)
 
     def _answer(
         self, request: pb.ReadReleaseRowsRequest, contract: contract_pb2.Contract, path: Path
