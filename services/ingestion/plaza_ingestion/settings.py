@@ -17,7 +17,8 @@ class IngestionSettings(LakeServiceSettings):
     catalogue_address: str = Field(description="gRPC address of catalogue")
     quality_address: str = Field(description="gRPC address of quality, which is told of every version")
     staging: str = Field(
-        description="folder for uploads and staged files; a department's part is `departments/{id}` in it"
+        description="folder or `s3://` address for uploads and staged files; a department's part is"
+        " `departments/{id}` in it, on S3 also where `{department}` stands in the address"
     )
     lease_seconds: float = Field(
         default=15, gt=0, description="how long a worker may be silent before its work goes to another"
@@ -36,6 +37,9 @@ class IngestionSettings(LakeServiceSettings):
     file_grace_hours: int = Field(
         default=24, ge=1, description="how long a file stays after nothing needs it; longer than any reading"
     )
+    keep_uploads_days: int = Field(
+        default=30, ge=1, description="how long an uploaded or pulled file stays after its last run ended"
+    )
     time_zone: str = Field(default="Asia/Shanghai", description="in which a day ends")
 
     def upkeep(self) -> Upkeep:
@@ -47,6 +51,11 @@ class IngestionSettings(LakeServiceSettings):
             zone=ZoneInfo(self.time_zone),
         )
         return Upkeep(retention, grace=timedelta(hours=self.file_grace_hours))
+
+    @property
+    def uploads_for(self) -> timedelta:
+        """How long an upload stays after its last run."""
+        return timedelta(days=self.keep_uploads_days)
 
     @property
     def delivered_for(self) -> timedelta:

@@ -27,7 +27,7 @@ from plaza_ingestion.storage.staging import Staging
 from plaza_ingestion.usecases.bringing import Bringing
 from plaza_ingestion.usecases.commit import Commit
 from plaza_ingestion.usecases.leases import Leases
-from plaza_ingestion.usecases.ports import ContractInForce, World
+from plaza_ingestion.usecases.ports import ContractInForce, SystemState, World
 from plaza_ingestion.worker.load import LoadManifest, run_load
 from plaza_ingestion.worker.plan import FieldSpec, LoadPlan
 from plaza_ingestion.worker.pull import pull
@@ -112,9 +112,14 @@ class Peer:
 
     granter: Granter
     force: ContractInForce
+    systems: dict[str, SystemState] = field(default_factory=dict)
+    """By resource name."""
 
     async def contract(self, dataset: str) -> ContractInForce:
         return self.force
+
+    async def source_system(self, name: str) -> SystemState | None:
+        return self.systems.get(name)
 
     async def run_grant(self, run: str, dataset: str) -> str:
         who = caller()
@@ -220,7 +225,7 @@ class Ingestion:
         prefix = self.root / "staging" / "departments" / self.department
         manifest = await asyncio.to_thread(
             run_load,
-            load_plan(work.contract),
+            load_plan(work.contract, work.entry),
             prefix / work.upload_path,
             prefix / work.output_path,
             progress=lambda _: None,

@@ -135,8 +135,10 @@ def test_the_same_file_is_the_same_batch_and_nothing_else_is() -> None:
         BatchIdentity("departments/a/datasets/b", "0" * 64, 1, mode=LoadMode.UPSERT),
         BatchIdentity("departments/a/datasets/b", "0" * 64, 1, mode=LoadMode.REPLACE),
         BatchIdentity("departments/a/datasets/b", "0" * 64, 1, replay=True),
+        BatchIdentity("departments/a/datasets/b", "0" * 64, 1, entry="a.csv"),
+        BatchIdentity("departments/a/datasets/b", "0" * 64, 1, entry="b.csv"),
     ]
-    assert len({one.id, *(other.id for other in others)}) == 8
+    assert len({one.id, *(other.id for other in others)}) == len(others) + 1
 
 
 def test_a_decision_survives_the_database() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
 import uuid
+import zipfile
 from typing import Any, cast
 
 import pytest
@@ -228,3 +230,17 @@ async def test_departments_do_not_see_each_other(ingestion: Ingestion) -> None:
     ingestion.be("reader", "other")
     with pytest.raises(NotPermitted):
         await ingestion.api.GetRun(pb.GetRunRequest(name=run.name), RPC)
+
+
+async def test_each_file_of_an_archive_is_a_batch_of_its_own(ingestion: Ingestion) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("a.csv", "Station,Hour,PM2.5\na,1,1\n")
+        archive.writestr("b.csv", "Hour,Station,PM2.5\n1,b,2\n")
+    data = packed.getvalue()
+    assert (await ingestion.whole(data, entry="a.csv")).version == 1
+    run = await ingestion.whole(data, entry="b.csv")
+    assert (run.version, run.entry) == (2, "b.csv")
+    assert sorted(row["station"] for row in ingestion.rows()) == ["a", "b"]
+    with pytest.raises(AlreadyIngested):
+        await ingestion.ingest(data, entry="a.csv")

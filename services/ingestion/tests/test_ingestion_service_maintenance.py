@@ -192,6 +192,17 @@ async def test_somebody_elses_tag_stops_an_expiry(ingestion: Any) -> None:
         assert await versions_kept.undone(connection, ingestion.dataset) == {}
 
 
+async def test_a_dataset_of_which_every_row_was_refused_is_looked_after_too(ingestion: Any) -> None:
+    for number in range(3):
+        await ingestion.whole(f"Station,Hour,PM2.5\na,x,{number}\n".encode())
+    keep = keeper(ingestion)
+    assert ingestion.dataset in await keep.find_neglected()
+    assert await keep.run(ingestion.dataset, clean=True) is None
+    assert len(ingestion.rows("quarantine")) == 3
+    table = ingestion.world.lake.load(ingestion.dataset, "quarantine")
+    assert len(list(table.scan().plan_files())) == 1
+
+
 async def test_when_a_table_is_due(ingestion: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(maintenance, "EVERY_COMMITS", 2)
     await load(ingestion, 3)

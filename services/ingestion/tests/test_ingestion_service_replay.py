@@ -358,3 +358,64 @@ async def test_discarding_needs_a_right_and_is_told_once(ingestion: Ingestion) -
         await ingestion.api.DiscardQuarantinedRow(
             pb.DiscardQuarantinedRowRequest(name=three.name + "9", reason="x"), RPC
         )
+
+
+async def lines_of(ingestion: Ingestion, **fields: Any) -> tuple[list[int], int]:
+    """Lines on all pages of one row each, and the total that each page tells."""
+    ingestion.be()
+    request = pb.ListQuarantinedRowsRequest(parent=ingestion.dataset, page_size=1, **fields)
+    lines, totals = [], set()
+    while True:
+        page = await ingestion.api.ListQuarantinedRows(request, RPC)
+        lines += [row.line for row in page.rows]
+        totals.add(page.total_size)
+        if not page.next_page_token:
+            (total,) = totals
+            return lines, total
+        request.page_token = page.next_page_token
+
+
+async def held(ingestion: Ingestion) -> tuple[dict[str, int], int]:
+    ingestion.be("reader")
+    request = pb.CountHeldRowsRequest(parent=f"departments/{ingestion.department}")
+    answer = await ingestion.api.CountHeldRows(request, RPC)
+    return {each.dataset: each.rows for each in answer.datasets}, answer.total_size
+
+
+async def test_rows_of_one_reason_or_field_and_how_many_are_held(ingestion: Ingestion) -> None:
+    assert await held(ingestion) == ({}, 0)
+    await ingestion.loaded(FILE)
+    assert await held(ingestion) == ({}, 0)  # not decided yet
+    await ingestion.commit()
+    assert await held(ingestion) == ({ingestion.dataset: 5}, 5)
+    data = await repaired(ingestion, lambda rows: rows[0].update({"PM2.5": "36"}))
+    assert (await ingestion.replayed(data)).version == 2
+    names = {row.line: row.name for row in await listed(ingestion)}
+    request = pb.DiscardQuarantinedRowRequest(name=names[5], reason="never measured")
+    await ingestion.api.DiscardQuarantinedRow(request, RPC)
+    assert await held(ingestion) == ({ingestion.dataset: 3}, 3)
+    states = (
+        pb.QUARANTINE_STATE_UNSPECIFIED,
+        pb.QUARANTINE_STATE_HELD,
+        pb.QUARANTINE_STATE_REPLAYED,
+        pb.QUARANTINE_STATE_DISCARDED,
+    )
+    for chosen, lines in (
+        ({}, ([3, 4, 5, 6, 7], [4, 6, 7], [3], [5])),
+        ({"reason": "type"}, ([3, 5], [], [3], [5])),
+        ({"reason": "type", "field": "hour"}, ([5], [], [], [5])),
+        ({"field": "pm2_5"}, ([3], [], [3], [])),
+        ({"reason": "ragged"}, ([4], [4], [], [])),
+        ({"reason": "ragged", "field": "hour"}, ([], [], [], [])),
+    ):
+        for state, wanted in zip(states, lines, strict=True):
+            found = await lines_of(ingestion, state=state, **cast(Any, chosen))
+            assert found == (wanted, len(wanted)), (chosen, state)
+    request = pb.ExportQuarantineRequest(parent=ingestion.dataset, reason="type", field="hour")
+    pieces = [piece.data async for piece in ingestion.api.ExportQuarantine(request, RPC)]
+    assert b"".join(pieces).decode() == "Station,Hour,PM2.5\n东城,y,7\n"
+    ingestion.be("data-officer", "elsewhere")
+    with pytest.raises(NotPermitted):
+        await ingestion.api.CountHeldRows(
+            pb.CountHeldRowsRequest(parent=f"departments/{ingestion.department}"), RPC
+        )

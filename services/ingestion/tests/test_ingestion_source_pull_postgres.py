@@ -20,6 +20,8 @@ from hypothesis import strategies as st
 from plaza.common.v1 import contract_pb2, runs_pb2
 from plaza.ingestion.v1 import ingestion_pb2 as pb
 from plaza.ingestion.v1 import sources_pb2
+from plaza_ingestion.domain.pulled_times import TimesAmbiguous
+from plaza_ingestion.domain.sources import pulled_contract
 from plaza_ingestion.worker import pull_postgres
 from plaza_ingestion.worker.convert import parse
 from plaza_ingestion.worker.pull_network import ForbiddenAddress
@@ -419,6 +421,8 @@ def visits_contract(ingestion: Ingestion) -> None:
         # As its files were written before; rows of a database are not.
         format=contract_pb2.FileFormat(type="csv", encoding="gb18030", delimiter=";"),
     )
+    day_first = contract_pb2.ParseTime(field="changed", formats=["%d/%m/%Y %H:%M"], zone="Asia/Shanghai")
+    contract.steps.add(parse_time=day_first)
     ingestion.peer.force = type(ingestion.peer.force)(contract, 1)
 
 
@@ -445,3 +449,52 @@ async def test_a_table_that_grows(ingestion: Ingestion, registry: Registry) -> N
     ]
     assert (await ingestion.pulled()).unchanged
     assert (await ingestion.shown()).cursor.watermark == "2024-01-03 00:00:00+00"
+    assert {row["id"]: f"{row['changed']:%d %H:%M}" for row in ingestion.rows()}[3] == "01 12:00"
+    # The contract's own files are read as before.
+    filed = "id;note;changed\n4;d;02/01/2024 08:00\n".encode("gb18030")
+    await ingestion.whole(filed)
+    assert {row["id"]: f"{row['changed']:%d %H:%M}" for row in ingestion.rows()}[4] == "02 00:00"
+
+
+@pytest.mark.usefixtures("visits_contract")
+async def test_a_row_read_again_within_the_lateness_is_held_once(
+    ingestion: Ingestion, registry: Registry
+) -> None:
+    registry.do(VISITS)
+    registry.do("INSERT INTO visits VALUES (1, 'a', '2024-01-01T00:00Z'), (2, 'b', '2024-01-02T00:00Z')")
+    ingestion.peer.force.contract.fields[1].type = contract_pb2.FIELD_TYPE_INTEGER
+    (ingestion.root / "secrets").mkdir()
+    connector = registry.connector(**WATERMARK, lateness=Duration(seconds=86400))
+    for secret in registry.folder.glob("db"):
+        (ingestion.root / "secrets" / "db").write_bytes(secret.read_bytes())
+    await ingestion.source(postgres=connector, mode=UPSERT)
+    await ingestion.pulled()
+    registry.do("INSERT INTO visits VALUES (3, '3', '2024-01-02T12:00Z')")
+    run = await ingestion.pulled()
+    assert (run.version, run.progress.rows_refused, run.rows_held_already) == (1, 1, 1)
+    # Its repair comes back with the time as the database wrote it.
+    (row,) = [row for row in ingestion.rows("quarantine") if row["original"].startswith(b"2,")]
+    repair = f"plaza_row,id,note,changed\n{row['id']},2,22,2024-01-02 00:00:00+00\n"
+    assert (await ingestion.replayed(repair.encode())).version == 2
+    registry.do("INSERT INTO visits VALUES (4, '4', '2024-01-02T13:00Z')")
+    run = await ingestion.pulled()
+    assert (run.version, run.rows_held_already) == (3, 1)
+    assert {row["id"]: row["note"] for row in ingestion.rows()} == {2: 22, 3: 3, 4: 4}
+    assert len(ingestion.rows("quarantine")) == 2
+
+
+@pytest.mark.usefixtures("visits_contract")
+async def test_a_format_that_bends_the_times_of_a_database_is_refused_at_once(
+    ingestion: Ingestion, registry: Registry
+) -> None:
+    connector = registry.connector(**WATERMARK)
+    for bad in ("%Y-%d-%m", "%Y-%m-%d %H:%S:%M", "%Y-%m-%d %H:%M:%S+00"):
+        ingestion.peer.force.contract.steps[0].parse_time.formats[0] = bad
+        with pytest.raises(TimesAmbiguous, match="parse_time of changed"):
+            await ingestion.source(postgres=connector, mode=UPSERT)
+    for good in ("%Y-%m-%d", "%Y%m%d", "%d-%m-%Y", "%Y-%m-%d %H:%M:%S"):
+        contract = ingestion.peer.force.contract
+        contract.steps[0].parse_time.formats[0] = good
+        read = pulled_contract(sources_pb2.Source(postgres=connector), contract).steps[0].parse_time.formats
+        assert list(read[:1]) == [good]
+        assert len(set(read)) == len(read) >= 5

@@ -16,6 +16,7 @@ from plaza.ingestion.v1 import ingestion_pb2 as pb
 from plaza.ingestion.v1 import sources_pb2, worker_pb2
 from plaza_ingestion.domain.sources import BadSource
 from plaza_ingestion.usecases import source_words as words
+from plaza_ingestion.usecases.ports import SystemState
 from plaza_kit.db import Scope
 from plaza_kit.errors import Unavailable
 from plaza_kit.policy import NotPermitted
@@ -288,3 +289,26 @@ async def test_progress_of_a_fetch_is_seen(ingestion: Ingestion) -> None:
     shown = await ingestion.get(run.name)
     assert (shown.progress.bytes_done, shown.progress.bytes_total) == (12_345, 0)
     assert not shown.HasField("remaining_seconds")
+
+
+async def test_the_source_system_is_one_of_the_department_that_gives_data(ingestion: Ingestion) -> None:
+    own = f"departments/{ingestion.department}/sourceSystems"
+    ingestion.peer.systems = {
+        f"{own}/stations": SystemState.ACTIVE,
+        f"{own}/old": SystemState.RETIRED,
+        "departments/other/sourceSystems/theirs": SystemState.ACTIVE,
+    }
+    with pytest.raises(words.UnknownSourceSystem, match="is not registered") as refused:
+        await ingestion.source(http=HTTP, source_system=f"{own}/nowhere")
+    assert f"source-system add {ingestion.department}/nowhere" in refused.value.remedy
+    with pytest.raises(words.UnknownSourceSystem, match="is retired"):
+        await ingestion.source(http=HTTP, source_system=f"{own}/old")
+    with pytest.raises(BadSource, match="source_system: is not of departments/"):
+        await ingestion.source(http=HTTP, source_system="departments/other/sourceSystems/theirs")
+    made = await ingestion.source(http=HTTP, source_system=f"{own}/stations")
+    with pytest.raises(words.UnknownSourceSystem):
+        await update(ingestion, ["source_system"], source_system=f"{own}/nowhere")
+    # One that is retired later hinders no other change.
+    ingestion.peer.systems[made.source_system] = SystemState.RETIRED
+    assert (await update(ingestion, ["owner"], owner="新的处")).source_system == made.source_system
+    assert (await update(ingestion, ["source_system"])).source_system == ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -15,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plaza_ingestion.worker.archive_reader import UnknownEntry
 from plaza_ingestion.worker.batches import OversizedFile, UnreadableFile
 from plaza_ingestion.worker.header import HeaderMismatch
 from plaza_ingestion.worker.infer import Proposal, infer
@@ -455,6 +457,26 @@ def test_an_archive_of_workbooks_and_of_json(tmp_path: Path) -> None:
         proposal = infer(source)
         assert proposal.type == kind
         assert [row["a"] for row in Loaded(plan_of(proposal), source).rows] == [1, 2]
+
+
+def test_one_file_of_an_archive(tmp_path: Path) -> None:
+    source = packed(tmp_path, a=b"n,m\n1,1\n", b=b"n;o\n2;1\nx;1\n")
+    with pytest.raises(HeaderMismatch) as refused:
+        infer(source)
+    assert refused.value.remedy.endswith("(entry): d/a.csv, d/b.csv.")
+    proposal = infer(source, entry="d/b.csv")
+    assert (proposal.entries, proposal.delimiter, proposal.rows) == (("d/a.csv", "d/b.csv"), ";", 2)
+    plan = LoadPlan(fields(n="integer"), delimiter=";", entry="d/b.csv")
+    loaded = Loaded(plan, source)
+    assert ([row["n"] for row in loaded.rows], loaded.verdicts) == ([2], [(3, "n", "type")])
+    with pytest.raises(UnknownEntry, match=r"no file 'b\.csv'") as refused:
+        Loaded(replace(plan, entry="b.csv"), source)
+    assert "d/a.csv, d/b.csv" in refused.value.remedy
+    plain = tmp_path / "plain.csv"
+    plain.write_bytes(b"n\n1\n")
+    with pytest.raises(UnknownEntry, match="no archive"):
+        infer(plain, entry="n")
+    assert infer(plain).entries == ()
 
 
 def test_files_with_other_columns_are_no_table(tmp_path: Path) -> None:

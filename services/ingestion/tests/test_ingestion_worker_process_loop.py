@@ -18,6 +18,7 @@ from plaza.common.v1 import contract_pb2 as contract_pb
 from plaza.ingestion.v1 import ingestion_pb2 as pb
 from plaza.ingestion.v1 import worker_pb2, worker_pb2_grpc
 from plaza_ingestion.worker.client import WorkerClient
+from plaza_ingestion.worker.places import Folder
 from plaza_ingestion.worker.process import Worker, WorkerStep
 from plaza_ingestion.worker.pull_secrets import Secrets
 from plaza_kit.identity import ServiceTokens
@@ -131,7 +132,7 @@ async def start(ingestion: FakeIngestion, prefix: Path) -> AsyncIterator[StartWo
     async def make(**options: Any) -> asyncio.Task[None]:
         tokens = ServiceTokens(ISSUER, "ecology-worker", "secret", http=http)
         client = WorkerClient(peers.channel("ingestion"), tokens, "ecology")
-        started.append(asyncio.create_task(Worker(client, prefix, **options).work()))
+        started.append(asyncio.create_task(Worker(client, Folder(prefix), **options).work()))
         return started[-1]
 
     yield make

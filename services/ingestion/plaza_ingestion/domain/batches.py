@@ -41,16 +41,20 @@ class BatchIdentity:
     mode: LoadMode = LoadMode.APPEND
     replay: bool = False
     """Whether the file's rows repair quarantined ones."""
+    entry: str = ""
+    """Of an archive: the one file in it that is loaded."""
 
     @property
     def id(self) -> BatchId:
-        """UUIDv5 of the parts; none can hold the line end that parts them. Of an append it has the four parts
-        that it had when there was nothing else."""
+        """UUIDv5 of the parts; none but the last can hold the line end that parts them. Of an append it has the four
+        parts that it had when there was nothing else."""
         parts = [self.dataset, self.sha256, str(self.contract_version), self.nonce]
         if self.mode is not LoadMode.APPEND:
             parts.append(self.mode.value)
         if self.replay:
             parts.append("replay")
+        if self.entry:
+            parts.append(f"entry {self.entry}")
         return BatchId(str(uuid.uuid5(_NAMESPACE, "\n".join(parts))))
 
 
@@ -80,6 +84,8 @@ class Decision:
     refused_by_reason: Mapping[str, int]
     warnings: tuple[str, ...] = ()
     """What the reader of the run should know about it."""
+    held_already: int = 0
+    """Refused rows that an earlier pull of the same source brought; they are not in `refused`."""
 
     @property
     def rows_accepted(self) -> int:
@@ -87,7 +93,7 @@ class Decision:
 
     @property
     def rows_refused(self) -> int:
-        """Of a replay also those that are no new rows of the quarantine."""
+        """Also those that are no new rows of the quarantine: of a replay, and `held_already`."""
         return sum(self.refused_by_reason.values())
 
     def to_json(self) -> dict[str, Any]:
@@ -97,6 +103,7 @@ class Decision:
             "refused": asdict(self.refused) if self.refused else None,
             "refused_by_reason": dict(self.refused_by_reason),
             "warnings": list(self.warnings),
+            "held_already": self.held_already,
         }
 
     @classmethod
@@ -108,4 +115,5 @@ class Decision:
             StagedFile(**refused) if refused else None,
             {str(reason): int(count) for reason, count in kept["refused_by_reason"].items()},
             tuple(kept.get("warnings", ())),
+            int(kept.get("held_already", 0)),
         )

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 VERSION_COMMITTED = "city.plaza.ingestion.version.committed.v1"
 VERSION_EXPIRED = "city.plaza.ingestion.version.expired.v1"
 """One event for all versions of a dataset that went at once: their numbers, and the rule."""
+UPLOAD_EXPIRED = "city.plaza.ingestion.upload.expired.v1"
+"""An uploaded file was removed by rule: its hash and the rule."""
 BATCH_REFUSED = "city.plaza.ingestion.batch.refused.v1"
 RUN_CANCELLED = "city.plaza.ingestion.run.cancelled.v1"
 ROW_REPLAYED = "city.plaza.ingestion.quarantined_row.replayed.v1"

@@ -19,6 +19,7 @@ from plaza_lake.overwrite import LoadMode
 from sqlglot.dialects.postgres import Postgres
 from sqlglot.errors import SqlglotError
 
+from plaza_ingestion.domain.pulled_times import contract_of_database
 from plaza_ingestion.domain.schedules import check_schedule
 
 SourceId = NewType("SourceId", str)
@@ -124,6 +125,8 @@ def _violations(department: str, source: pb.Source) -> Iterator[FieldViolation]:
     own = f"departments/{department}/"
     if not source.dataset.startswith(own):
         yield FieldViolation("source.dataset", f"is not of {own.rstrip('/')}")
+    if source.source_system and not source.source_system.startswith(own):
+        yield FieldViolation("source.source_system", f"is not of {own.rstrip('/')}")
     for name in ("owner", "lawful_basis", "justification"):
         if not getattr(source, name).strip():
             yield FieldViolation(f"source.{name}", "is empty: say it in words")
@@ -276,13 +279,12 @@ def cursor_after_pull(told: pb.PullCursor, before: pb.PullCursor, contract_versi
 
 def pulled_contract(source: pb.Source, contract: contract_pb2.Contract) -> contract_pb2.Contract:
     """The contract as a pull's file is read by it: rows of a database come as CSV in UTF-8, whatever files of
-    this dataset look like."""
-    kept = contract_pb2.Contract()
-    kept.CopyFrom(contract)
-    if source.HasField("postgres"):
-        missing = list(contract.format.missing_values)
-        kept.format.Clear()
-        kept.format.missing_values.extend(missing)
+    this dataset look like, and with times as the worker writes them. Raises TimesAmbiguous."""
+    if not source.HasField("postgres"):
+        return contract
+    kept = contract_of_database(contract)
+    kept.format.Clear()
+    kept.format.missing_values.extend(contract.format.missing_values)
     return kept
 
 

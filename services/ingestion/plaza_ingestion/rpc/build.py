@@ -17,13 +17,14 @@ from plaza_ingestion.rpc.peers import CataloguePeer, SecurityPeer
 from plaza_ingestion.rpc.sources import SourceServicer
 from plaza_ingestion.rpc.worker import WorkerServicer
 from plaza_ingestion.settings import IngestionSettings
-from plaza_ingestion.storage.staging import Staging
+from plaza_ingestion.storage.staging_area import staging_at
 from plaza_ingestion.usecases.bringing import Bringing
 from plaza_ingestion.usecases.commit import MAX_JOB_ATTEMPTS, Commit
 from plaza_ingestion.usecases.leases import COMMIT_JOB, Leases
 from plaza_ingestion.usecases.maintenance import MAINTENANCE_JOB, Maintenance
 from plaza_ingestion.usecases.pinning import handlers
 from plaza_ingestion.usecases.ports import World
+from plaza_ingestion.usecases.upload_retention import UploadRetention
 
 SPEC = ServiceSpec(
     name="ingestion",
@@ -46,13 +47,14 @@ async def build(
 ) -> Parts:
     """All services, the commit job and the look for lost workers. `on_step` hears from the commit job how far
     a load is, `on_pull_step` how far a pulled file is; tests end the process there."""
+    lake = Lake(settings.lake(writes=True))
     world = World(
         database=runtime.database,
         policy=runtime.policy,
         outbox=runtime.outbox,
         grants=runtime.grants,
-        lake=Lake(settings.lake(writes=True)),
-        staging=Staging(settings.staging),
+        lake=lake,
+        staging=staging_at(settings.staging, lake.files, settings.lake_warehouse),
         catalogue=CataloguePeer(runtime.peers),
         security=SecurityPeer(runtime.peers),
         lease_seconds=settings.lease_seconds,
@@ -64,6 +66,7 @@ async def build(
     runtime.jobs.register(COMMIT_JOB, Commit(world).run, max_attempts=MAX_JOB_ATTEMPTS)
     maintenance = Maintenance(world, settings.upkeep(), f"services/{settings.client_id}")
     runtime.jobs.register(MAINTENANCE_JOB, maintenance.job)
+    retention = UploadRetention(world, settings.uploads_for, f"services/{settings.client_id}")
     sink = EventSink(runtime.database, handlers(settings.delivered_for))
     ingestion, source = IngestionServicer(world), SourceServicer(world)
     worker = WorkerServicer(leases, Bringing(world))
@@ -80,5 +83,5 @@ async def build(
             "plaza.ingestion.v1.WorkerService",
             "plaza.common.v1.EventSinkService",
         ),
-        background=(leases.sweep, maintenance.watch),
+        background=(leases.sweep, maintenance.watch, retention.watch),
     )

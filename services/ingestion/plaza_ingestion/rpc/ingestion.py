@@ -76,3 +76,8 @@ class IngestionServicer(ingestion_pb2_grpc.IngestionServiceServicer):
     ) -> AsyncIterator[httpbody_pb2.HttpBody]:
         async for piece in self._quarantine.export(request):
             yield piece
+
+    async def CountHeldRows(
+        self, request: pb.CountHeldRowsRequest, rpc: ServicerContext
+    ) -> pb.CountHeldRowsResponse:
+        return await self._quarantine.count_held(request)

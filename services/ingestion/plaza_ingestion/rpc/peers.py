@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from typing import Final
 
-from plaza.catalogue.v1 import catalogue_pb2, catalogue_pb2_grpc
+import grpc
+from plaza.catalogue.v1 import (
+    catalogue_pb2,
+    catalogue_pb2_grpc,
+    source_systems_pb2,
+    source_systems_pb2_grpc,
+)
 from plaza.security.v1 import security_pb2, security_pb2_grpc
 from plaza_kit.rpc.client import Peers, on_behalf
 
-from plaza_ingestion.usecases.ports import ContractInForce
+from plaza_ingestion.usecases.ports import ContractInForce, SystemState
 
 _TIMEOUT: Final = 10.0
 """Seconds."""
@@ -25,6 +31,18 @@ class CataloguePeer:
         request = catalogue_pb2.GetDatasetRequest(name=dataset)
         found = await stub.GetDataset(request, metadata=on_behalf(), timeout=_TIMEOUT)
         return ContractInForce(found.contract, found.contract_version)
+
+    async def source_system(self, name: str) -> SystemState | None:
+        stub = source_systems_pb2_grpc.SourceSystemServiceStub(self._peers.channel("catalogue"))
+        request = source_systems_pb2.GetSourceSystemRequest(name=name)
+        try:
+            found = await stub.GetSourceSystem(request, metadata=on_behalf(), timeout=_TIMEOUT)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.NOT_FOUND:
+                return None
+            raise
+        retired = found.state == source_systems_pb2.SOURCE_SYSTEM_STATE_RETIRED
+        return SystemState.RETIRED if retired else SystemState.ACTIVE
 
 
 class SecurityPeer:

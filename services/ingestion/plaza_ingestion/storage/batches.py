@@ -35,8 +35,8 @@ async def claim(
     inserted = await connection.execute(
         text(
             "INSERT INTO batches (batch, department, dataset, sha256, contract_version, nonce, reload_reason,"
-            " run, state, mode, replay, create_time) VALUES (:batch, :department, :dataset, :sha256,"
-            " :contract_version, :nonce, :reload_reason, :run, 'staged', :mode, :replay, :now)"
+            " run, state, mode, replay, entry, create_time) VALUES (:batch, :department, :dataset, :sha256,"
+            " :contract_version, :nonce, :reload_reason, :run, 'staged', :mode, :replay, :entry, :now)"
             " ON CONFLICT DO NOTHING RETURNING 1"
         ),
         {
@@ -48,6 +48,7 @@ async def claim(
             "nonce": identity.nonce,
             "mode": identity.mode.value,
             "replay": identity.replay,
+            "entry": identity.entry,
             "reload_reason": reload_reason,
             "run": run,
             "now": now,
@@ -130,3 +131,15 @@ async def headings(connection: AsyncConnection, dataset: str, batch: str) -> lis
         {"dataset": dataset, "batch": batch},
     )
     return [bytes(row.heading) for row in found]
+
+
+async def refused_of_source(connection: AsyncConnection, dataset: str, source: str) -> tuple[str, ...]:
+    """The batches with refused rows that pulls of a source brought into a dataset."""
+    found = await connection.execute(
+        text(
+            "SELECT b.batch FROM batches b JOIN runs r ON r.run = b.run WHERE b.dataset = :dataset"
+            " AND r.source = :source AND b.decision->'refused' <> 'null' ORDER BY b.batch"
+        ),
+        {"dataset": dataset, "source": source},
+    )
+    return tuple(row.batch for row in found)

@@ -28,10 +28,12 @@ from plaza_lake.tables import Lake
 from plaza_lake.write import StagedFile
 
 from plaza_ingestion.domain.batches import Decision
+from plaza_ingestion.domain.table_schema import Latest
+from plaza_ingestion.storage.rows_before import Earlier, outdated, refused_before
 from plaza_ingestion.storage.staging import StagedFileChanged, sync
 from plaza_ingestion.worker.encodings import normal_name
 from plaza_ingestion.worker.plan import Dialect
-from plaza_ingestion.worker.refusal import Reason, RefusedRow
+from plaza_ingestion.worker.refusal import Reason, RefusedRow, in_step
 from plaza_ingestion.worker.source import SourceFile, windows
 from plaza_ingestion.worker.staging import original_of
 
@@ -39,6 +41,10 @@ _ROWS_AT_ONCE: Final = 4096
 _WITH_HEADING: Final = ("", "csv", "tsv")
 _ZIP: Final = b"PK\x03\x04"
 DUPLICATE_OF_TABLE: Final = "same key as a row that the table has already"
+OUTDATED: Final = "same key as a row of the table that has a later {}"
+HELD_ALREADY: Final = (
+    "refused rows that an earlier pull of this source brought too, and that are not held again: {}"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +67,15 @@ class Target:
     source_sha256: str
     folder: Path
     mode: LoadMode = LoadMode.APPEND
+    latest: Latest | None = None
+    """Which of two rows with one key stays, also when the table has the other one; None: the newer load's."""
+    earlier: Earlier | None = None
+    """What is not held once more; None: everything is."""
 
 
 def decide(lake: Lake, staged: Staged, target: Target, source: BufferedReader) -> Decision:
-    """Takes out rows whose key is in the table (in mode append), and writes the two files to be committed.
+    """Takes out rows whose key is in the table (in mode append; in mode upsert those that the table has later, where
+    the contract keeps the latest), and writes the two files to be committed.
 
     `source`: the uploaded file, from which the original bytes of such rows are cut. Raises StagedFileChanged
     when a file does not hold what its manifest says.
@@ -80,23 +91,51 @@ def decide(lake: Lake, staged: Staged, target: Target, source: BufferedReader) -
 def _decide(lake: Lake, staged: Staged, target: Target, source: BufferedReader) -> Decision:
     check_rows(staged)
     accepted = staged.accepted
-    duplicates: RowNumbers = np.empty(0, np.int64)
-    if accepted is not None and target.mode is LoadMode.APPEND:
-        found = find_duplicates_against_table(lake, target.dataset, target.schema, [accepted.uri])
-        duplicates = found.get(accepted.uri, duplicates)
+    duplicates, why = _not_wanted(lake, accepted, target)
     refused = read_refused(staged.refused)
     if accepted is not None and len(duplicates):
         assert staged.positions is not None, "every accepted row has a place"
         _check_source(source, target)
-        taken_out = _duplicates(staged.positions, duplicates, target, source)
+        taken_out = _duplicates(staged.positions, duplicates, why, target, source)
         refused = merge(refused, taken_out, key=lambda row: row.line)
         accepted = rewrite_without(accepted.uri, duplicates, f"file://{target.folder}/final.parquet")
     quarantine, reasons = _write_refused(refused, target)
+    held = _not_held_yet(lake, quarantine, target)
+    again = quarantine.rows - held.rows
     return Decision(
         accepted if accepted is not None and accepted.rows else None,
-        quarantine if quarantine.rows else None,
+        held if held.rows else None,
         dict(sorted(reasons.items())),
+        (HELD_ALREADY.format(again),) if again else (),
+        held_already=again,
     )
+
+
+def _not_wanted(lake: Lake, accepted: StagedFile | None, target: Target) -> tuple[RowNumbers, str]:
+    """Accepted rows (numbers, in order) that do not come in because of a row of the table, and why."""
+    none: RowNumbers = np.empty(0, np.int64)
+    if accepted is not None and target.mode is LoadMode.APPEND:
+        found = find_duplicates_against_table(lake, target.dataset, target.schema, [accepted.uri])
+        return found.get(accepted.uri, none), DUPLICATE_OF_TABLE
+    if accepted is not None and target.mode is LoadMode.UPSERT and target.latest is not None:
+        field, step = target.latest
+        rows = outdated(lake, target.dataset, target.schema, accepted.uri, field)
+        return rows, in_step(OUTDATED.format(field), step)
+    return none, ""
+
+
+def _not_held_yet(lake: Lake, quarantine: StagedFile, target: Target) -> StagedFile:
+    """The refused rows without those that came before with the same bytes."""
+    if target.earlier is None or not quarantine.rows:
+        return quarantine
+    again = refused_before(lake, target.dataset, quarantine.uri, target.earlier, target.folder)
+    if not len(again):
+        return quarantine
+    path = target.folder / "held.parquet"
+    held = rewrite_without(quarantine.uri, again, f"file://{path}")
+    sync(path)
+    sync(path.parent)
+    return held
 
 
 def check_rows(staged: Staged) -> None:
@@ -145,7 +184,7 @@ def read_refused(file: StagedFile | None) -> Iterator[RefusedRow]:
 
 
 def _duplicates(
-    positions: StagedFile, rows: RowNumbers, target: Target, source: BufferedReader
+    positions: StagedFile, rows: RowNumbers, why: str, target: Target, source: BufferedReader
 ) -> Iterator[RefusedRow]:
     """The rows of these numbers (from 0, in order) as refused ones, with their bytes from the source."""
     key = target.schema.key
@@ -156,7 +195,7 @@ def _duplicates(
             low, high = np.searchsorted(rows, (begin, begin + batch.num_rows))
             for place in batch.take(pa.array(rows[low:high] - begin)).to_pylist():
                 original = original_of(place, lambda at, length: os.pread(source.fileno(), length, at))
-                yield RefusedRow(place["line"], field, Reason.DUPLICATE_KEY, DUPLICATE_OF_TABLE, original)
+                yield RefusedRow(place["line"], field, Reason.DUPLICATE_KEY, why, original)
             begin += batch.num_rows
 
 

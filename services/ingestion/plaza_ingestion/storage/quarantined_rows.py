@@ -91,6 +91,34 @@ async def count(connection: AsyncConnection, dataset: str, batch: str, states: S
     return int(found.scalar_one())
 
 
+async def names(connection: AsyncConnection, dataset: str, state: RowState) -> list[RowId]:
+    """Of the rows in one state."""
+    found = await connection.execute(
+        text("SELECT batch, line FROM quarantined_rows WHERE dataset = :dataset AND state = :state"),
+        {"dataset": dataset, "state": state.value},
+    )
+    return [RowId(row.batch, row.line) for row in found]
+
+
+async def held_by_dataset(connection: AsyncConnection, department: str) -> dict[str, int]:
+    """How many rows wait for repair, of each dataset that has some: those that loads refused, without those that were
+    replayed or discarded since."""
+    found = await connection.execute(
+        text(
+            "SELECT dataset, sum(refused) - sum(ended) AS held FROM ("
+            " SELECT dataset, CAST(decision->'refused'->>'rows' AS bigint) AS refused, 0 AS ended FROM batches b"
+            " WHERE department = :department AND decision->'refused' <> 'null'"
+            # A decision that was never carried out refused nothing.
+            " AND EXISTS (SELECT 1 FROM runs r WHERE r.batch = b.batch AND r.state = 'succeeded')"
+            " UNION ALL SELECT dataset, 0, count(*) FROM quarantined_rows"
+            " WHERE department = :department AND state IN ('replayed', 'discarded') GROUP BY dataset"
+            ') counted GROUP BY dataset HAVING sum(refused) > sum(ended) ORDER BY dataset COLLATE "C"'
+        ),
+        {"department": department},
+    )
+    return {row.dataset: int(row.held) for row in found}
+
+
 async def discard(
     connection: AsyncConnection, place: Place, row: RowId, reason: str, principal: str, now: datetime
 ) -> bool:

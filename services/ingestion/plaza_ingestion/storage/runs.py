@@ -105,6 +105,7 @@ class NewRun:
     replay: bool = False
     missing_values: Sequence[str] = ()
     source: str = ""
+    entry: str = ""
 
 
 async def insert(connection: AsyncConnection, new: NewRun) -> None:
@@ -112,9 +113,9 @@ async def insert(connection: AsyncConnection, new: NewRun) -> None:
         text(
             "INSERT INTO runs (run, department, kind, state, dataset, upload, batch, contract,"
             " contract_version, principal, started_by, run_grant, mode, replay, missing_values, source,"
-            " create_time) VALUES (:run, :department, :kind, 'queued', :dataset, :upload, :batch,"
+            " entry, create_time) VALUES (:run, :department, :kind, 'queued', :dataset, :upload, :batch,"
             " CAST(:contract AS jsonb), :contract_version, :principal, :started_by, :run_grant, :mode, :replay,"
-            " :missing_values, :source, :create_time)"
+            " :missing_values, :source, :entry, :create_time)"
         ),
         {
             "run": new.run,
@@ -132,6 +133,7 @@ async def insert(connection: AsyncConnection, new: NewRun) -> None:
             "replay": new.replay,
             "missing_values": list(new.missing_values),
             "source": new.source,
+            "entry": new.entry,
             "create_time": new.create_time,
         },
     )
@@ -320,8 +322,10 @@ def _message(row: Any) -> pb.Run:
         warnings=row["warnings"],
         replay=row["replay"],
         rows_removed=row["rows_removed"],
+        rows_held_already=row["rows_held_already"],
         source=f"{department}/sources/{row['source']}" if row["source"] else "",
         unchanged=row["unchanged"],
+        entry=row["entry"],
     )
     if row["kind"] == RunKind.LOAD:
         run.mode = pb.LoadMode.Value(f"LOAD_MODE_{row['mode'].upper()}")

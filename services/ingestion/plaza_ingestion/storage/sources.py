@@ -11,6 +11,7 @@ from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.message import Message
 from plaza.ingestion.v1 import ingestion_pb2
 from plaza.ingestion.v1 import sources_pb2 as pb
+from plaza_kit.names import DatasetName
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -82,6 +83,18 @@ async def find(connection: AsyncConnection, name: SourceName, *, lock: bool = Fa
     )
     row = found.first()
     return _stored(row._mapping) if row is not None else None
+
+
+async def pulls_database(connection: AsyncConnection, dataset: DatasetName) -> bool:
+    """Whether a database fills the dataset."""
+    found = await connection.execute(
+        text(
+            "SELECT 1 FROM sources WHERE department = :department AND dataset = :dataset"
+            " AND definition ? 'postgres' LIMIT 1"
+        ),
+        {"department": dataset.department, "dataset": str(dataset)},
+    )
+    return found.first() is not None
 
 
 async def page(

@@ -110,6 +110,10 @@ class Staging:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
+    def incoming(self, department: str) -> IncomingFile:
+        """An upload of a department that begins."""
+        return IncomingFile(self.prefix(department))
+
     def own(self, department: str, run: str) -> Path:
         """Ingestion's own folder for the commit of a run, made if it is not there."""
         folder = self._root / "commits" / department / run
@@ -153,6 +157,10 @@ class Staging:
                 remedy="load the file again",
             )
 
+    def keep(self, department: str, run: str, file: StagedFile) -> StagedFile:
+        """A file of `own` that is to be committed: it is where it stays."""
+        return file
+
     def look(self, department: str, relative: str, kept: str) -> LookedAt:
         """Hashes a worker's file and makes it durable; when it was adopted before, as `kept`. Raises as `opened`."""
         try:
@@ -169,10 +177,10 @@ class Staging:
             known = os.fstat(file.fileno())
             return LookedAt(Received(known.st_size, digest), known.st_dev, known.st_ino)
 
-    def adopt(self, department: str, relative: str, kept: str, looked: LookedAt) -> None:
+    def adopt(self, department: str, relative: str, kept: str, looked: LookedAt) -> str:
         """Moves a worker's file to a place among the uploads, in place of what an earlier try left there; when it
-        is there already nothing happens. Durable before this returns. Raises StagedFileChanged unless it is the
-        file that was looked at, and as `opened`."""
+        is there already nothing happens. Durable before this returns; answers where it is. Raises StagedFileChanged
+        unless it is the file that was looked at, and as `opened`."""
         *to_folders, to_name = kept.split("/")
         (self.prefix(department) / "/".join(to_folders)).mkdir(parents=True, exist_ok=True)
         *from_folders, from_name = relative.split("/")
@@ -188,6 +196,17 @@ class Staging:
             found = os.fstat(file.fileno())
         if (found.st_dev, found.st_ino) != (looked.device, looked.inode):
             raise StagedFileChanged(f"{relative} was changed while it was taken", remedy="pull it again")
+        return kept
+
+    def remove_upload(self, department: str, relative: str) -> None:
+        """Removes an upload with its folder; harmless when it is gone. Raises OSError when that fails."""
+        *folders, upload, _ = relative.split("/")
+        try:
+            with self._folder(department, folders) as opened:
+                shutil.rmtree(upload, dir_fd=opened)
+                os.fsync(opened)
+        except (StagedFileMissing, FileNotFoundError):
+            pass
 
     def forget(self, department: str, run: str) -> None:
         """Removes what was staged for a run, best effort; uploads stay."""

@@ -143,7 +143,7 @@ async def claim_neglected(
         text(
             "INSERT INTO upkeep (dataset, department, last_time)"
             " SELECT DISTINCT dataset, department, CAST(:now AS timestamptz) FROM batches"
-            " WHERE state = 'committed'"
+            " WHERE state = 'committed' OR decision->'refused' <> 'null'"
             " ON CONFLICT (dataset) DO UPDATE SET last_time = excluded.last_time"
             " WHERE upkeep.last_time <= :limit RETURNING department, dataset"
         ),

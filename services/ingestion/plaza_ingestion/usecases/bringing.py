@@ -132,7 +132,9 @@ class Bringing:
         """While the run is held, so that no other lease's file can come between. What is cut off here is found
         again by the next try: the place of the upload is the run's."""
         path, now = _upload_path(run, request.file_name), self._world.now()
-        await asyncio.to_thread(self._world.staging.adopt, run.department, request.file.path, path, looked)
+        path = await asyncio.to_thread(
+            self._world.staging.adopt, run.department, request.file.path, path, looked
+        )
         self._world.on_pull_step(PullStep.MOVED)
         upload = uploads.Upload(
             upload=run.run,

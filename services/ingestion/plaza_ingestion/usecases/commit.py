@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from plaza.ingestion.v1 import ingestion_pb2 as pb
@@ -31,11 +31,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from plaza_ingestion.domain.batches import BatchState, Decision
 from plaza_ingestion.domain.events import ROW_REPLAYED, Outcome
 from plaza_ingestion.domain.load_step import LoadStep
+from plaza_ingestion.domain.quarantine import RowState
 from plaza_ingestion.domain.runs import RunState
 from plaza_ingestion.domain.starter import starter
-from plaza_ingestion.domain.table_schema import table_schema
+from plaza_ingestion.domain.table_schema import keep_latest, table_schema
 from plaza_ingestion.storage import batches, final_files, quarantined_rows, replay_files, runs
 from plaza_ingestion.storage.quarantined_rows import Place
+from plaza_ingestion.storage.rows_before import Earlier
 from plaza_ingestion.storage.runs import StoredRun
 from plaza_ingestion.usecases import replays
 from plaza_ingestion.usecases.leases import end_failed
@@ -119,7 +121,7 @@ class Commit:
             run=load.run.name,
             contract_version=load.run.contract_version,
             source_sha256=load.run.upload_sha256,
-            rows_refused=decision.rows_refused,
+            rows_refused=decision.rows_refused - decision.held_already,
             version=committed.version if committed else 0,
             rows=committed.total_rows if committed else 0,
             rows_added=committed.rows_added if committed else 0,
@@ -156,7 +158,8 @@ class Commit:
     async def _decide(self, load: _Load) -> Decision:
         if load.run.replay:
             return await self._decide_replay(load)
-        decided, heading = await self._in_thread(lambda: self._decide_files(load))
+        earlier = await self._earlier(load.run)
+        decided, heading = await self._in_thread(lambda: self._decide_files(load, earlier))
         async with self._world.database.transaction(Scope.department(load.run.department)) as connection:
             await batches.decide(connection, load.run.batch, decided, heading)
         return decided
@@ -175,7 +178,7 @@ class Commit:
         if staged.accepted is not None and verdict.taken:
             file, unwanted = staged.accepted, verdict.unwanted
             accepted = await self._in_thread(lambda: replay_files.write_accepted(file, unwanted, target))
-        decided = verdict.decision(accepted)
+        decided = await self._in_thread(lambda: self._kept(run, verdict.decision(accepted)))
         async with self._world.database.transaction(scope) as connection:
             await replays.take(connection, place, run.run, verdict, self._world.now())
             await batches.decide(connection, run.batch, decided, b"")
@@ -208,12 +211,33 @@ class Commit:
         )
         return staged, target
 
-    def _decide_files(self, load: _Load) -> tuple[Decision, bytes]:
+    async def _earlier(self, run: StoredRun) -> Earlier | None:
+        """The refused rows that a pull may bring again: one that appends reads each row once. What was repaired is
+        known for ever, but where all rows are replaced its repair is gone, and it is held again."""
+        if not run.source or run.mode is LoadMode.APPEND:
+            return None
+        async with self._world.database.transaction(Scope.department(run.department)) as connection:
+            known = await batches.refused_of_source(connection, run.dataset, run.source)
+            if run.mode is not LoadMode.REPLACE:
+                return Earlier(known)
+            replayed = await quarantined_rows.names(connection, run.dataset, RowState.REPLAYED)
+        return Earlier(known, tuple(map(str, replayed)))
+
+    def _decide_files(self, load: _Load, earlier: Earlier | None) -> tuple[Decision, bytes]:
         run, staging = load.run, self._world.staging
         staged, target = self._copied(load)
+        target = replace(target, earlier=earlier, latest=keep_latest(run.contract))
         with staging.opened(run.department, run.upload_path) as source:
             decided = final_files.decide(self._world.lake, staged, target, source)
-            return decided, final_files.heading(source, run.contract.format)
+            return self._kept(run, decided), final_files.heading(source, run.contract.format)
+
+    def _kept(self, run: StoredRun, decided: Decision) -> Decision:
+        """Its files where any process finds them."""
+
+        def kept(file: StagedFile | None) -> StagedFile | None:
+            return file and self._world.staging.keep(run.department, run.run, file)
+
+        return replace(decided, accepted=kept(decided.accepted), refused=kept(decided.refused))
 
     def _write(self, load: _Load, decision: Decision) -> CommittedVersion | None:
         """Both tables; what is in already stays. Answers the version of the rows."""
@@ -265,6 +289,7 @@ class Commit:
                 rows_read=decision.rows_accepted + decision.rows_refused,
                 rows_accepted=decision.rows_accepted,
                 rows_refused=decision.rows_refused,
+                rows_held_already=decision.held_already,
                 refused_by_reason=dict(decision.refused_by_reason),
                 warnings=warnings,
                 end_time=self._world.now(),

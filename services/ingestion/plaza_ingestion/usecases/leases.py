@@ -288,6 +288,7 @@ def _work(run: StoredRun, standing: Standing) -> worker_pb2.Work:
         output_path=output_path(run.run, standing.lease),
         contract=_contract(run) if run.kind is RunKind.LOAD and not run.fetches else None,
         missing_values=run.missing_values,
+        entry=run.pb.entry,
     )
     work.expire_time.FromDatetime(standing.lease_until)
     return work

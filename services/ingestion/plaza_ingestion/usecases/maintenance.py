@@ -101,8 +101,9 @@ class Maintenance:
         try:
             pinned, chosen = await self._decide(name)
             done = await asyncio.to_thread(self._in_lake, dataset, chosen, pinned, clean)
-        except TableNotFound:
-            return None  # all that came was refused so far
+        except TableNotFound:  # all that came was refused so far
+            await asyncio.to_thread(self._quarantine, dataset)
+            return None
         await self._tell(name, chosen, done.expired)
         await asyncio.to_thread(self._quarantine, dataset)
         _log.info(

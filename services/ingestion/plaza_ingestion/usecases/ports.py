@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any, Protocol
 
 from plaza.common.v1 import contract_pb2
 from plaza_kit.db import Database
 from plaza_kit.db.outbox import Outbox
-from plaza_kit.errors import NotFound
+from plaza_kit.errors import FailedPrecondition, NotFound
 from plaza_kit.grants import GrantVerifier
 from plaza_kit.identity import Principal
 from plaza_kit.policy import Resource
 from plaza_lake.tables import Lake
 
 from plaza_ingestion.domain.load_step import LoadStep, PullStep
-from plaza_ingestion.storage.staging import Staging
+from plaza_ingestion.storage.staging_area import StagingArea
 
 
 class Deciding(Protocol):
@@ -47,11 +48,21 @@ class ContractInForce:
     version: int
 
 
+class SystemState(StrEnum):
+    """Of a source system (model.md)."""
+
+    ACTIVE = "active"
+    RETIRED = "retired"
+
+
 class Catalogue(Protocol):
     """Asked on behalf of the caller."""
 
     async def contract(self, dataset: str) -> ContractInForce:
         """Raises what the catalogue answers, for example that there is no such dataset."""
+
+    async def source_system(self, name: str) -> SystemState | None:
+        """Where it stands; None: there is none of this name."""
 
 
 class Security(Protocol):
@@ -77,7 +88,7 @@ class World:
     outbox: Outbox
     grants: GrantVerifier
     lake: Lake
-    staging: Staging
+    staging: StagingArea
     catalogue: Catalogue
     security: Security
     lease_seconds: float
@@ -93,6 +104,18 @@ class UnknownRun(NotFound):
 
 class UnknownUpload(NotFound):
     """There is no such upload, or not for this caller."""
+
+
+class UploadExpired(FailedPrecondition):
+    """The file was removed by rule; the row of the upload tells of it."""
+
+    def __init__(self, name: str, file_name: str, when: datetime) -> None:
+        super().__init__(
+            f"the file {file_name} of {name} was removed on {when:%Y-%m-%d}: uploads are kept for a time after their"
+            " last run",
+            remedy="upload the file again; if it was loaded before, say why it is loaded again (reload_reason)",
+            facts={"upload": name, "expired": when.isoformat()},
+        )
 
 
 def unknown_run(name: str) -> UnknownRun:

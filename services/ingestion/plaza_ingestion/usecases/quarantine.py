@@ -15,11 +15,11 @@ from plaza_kit.db import Scope
 from plaza_kit.db.outbox import NewEvent
 from plaza_kit.errors import NotFound
 from plaza_kit.identity import Principal
-from plaza_kit.names import DatasetName
+from plaza_kit.names import DatasetName, parse_department
 from plaza_kit.paging import Page
 from plaza_kit.policy import Resource
 from plaza_kit.streams import in_thread
-from plaza_lake.ir import ColumnRef, Compare, Count, Expr, In, Literal, Op
+from plaza_lake.ir import And, ColumnRef, Compare, Count, Expr, In, Literal, Op
 from plaza_lake.read import RowQuery, RowStream, aggregate, read_rows
 from plaza_lake.tables import TableNotFound
 
@@ -40,7 +40,8 @@ _PAGE_BYTES: Final = 1024 * 1024
 
 
 _LOOKED_AT: Final = 5000
-"""Rows read at once while those that are held are looked for."""
+"""Rows looked at at once while those of one state are sought; of them only their places are read."""
+_PLACE: Final = ("batch_id", "line")
 _FOR_REPAIR: Final = ("batch_id", "line", "reason", "detail", "original")
 _STATES: Final = {
     pb.QUARANTINE_STATE_HELD: RowState.HELD,
@@ -63,12 +64,28 @@ class _Asked:
     batch: str
     """Empty: of all batches."""
 
+    reason: str = ""
+    """As the load said it; empty: all."""
+    field: str = ""
+    """Empty: all."""
     state: RowState | None = None
     """None: in all states."""
 
     @property
+    def chooses(self) -> bool:
+        """Whether it says more than the database knows of a row."""
+        return bool(self.reason or self.field)
+
+    @property
     def filter(self) -> Expr | None:
-        return Compare(Op.EQ, ColumnRef("batch_id"), Literal(self.batch)) if self.batch else None
+        said = {"batch_id": self.batch, "reason": self.reason, "field": self.field}
+        wanted = [Compare(Op.EQ, ColumnRef(name), Literal(value)) for name, value in said.items() if value]
+        return And(tuple(wanted)) if len(wanted) > 1 else next(iter(wanted), None)
+
+    def among(self, rows: Sequence[RowId]) -> Expr:
+        """The filter, and that it is one of these rows."""
+        named = In(ColumnRef("id"), tuple(Literal(str(row)) for row in rows))
+        return And((self.filter, named)) if self.filter is not None else named
 
 
 class Quarantine:
@@ -79,9 +96,9 @@ class Quarantine:
 
     async def page(self, request: pb.ListQuarantinedRowsRequest) -> pb.ListQuarantinedRowsResponse:
         """Raises NotPermitted, UnknownRun, BadPageToken."""
-        filters = (request.parent, request.run, str(request.state))
+        filters = (request.parent, request.run, str(request.state), request.reason, request.field)
         page = Page.of("quarantine", filters, request.page_size, request.page_token, ("", ""))
-        asked = replace(await self._asked(request.parent, request.run), state=_STATES.get(request.state))
+        asked = replace(await self._asked(request), state=_STATES.get(request.state))
         grant = await self._world.security.quarantine_grant(request.parent)
         try:
             found, more, total = await self._select(asked, grant, page)
@@ -101,50 +118,104 @@ class Quarantine:
         """The rows of a page, whether more follow, and how many there are in all."""
         batch, line = str(page.start[0]), str(page.start[1])
         after = RowId(batch, int(line)) if line.isascii() and line.isdigit() else None
-        total = await asyncio.to_thread(self._count, asked, grant)
+        total = await asyncio.to_thread(self._count, asked.filter, grant)
         if asked.state is None:
             rows = await asyncio.to_thread(self._behind, asked, grant, after, page.size + 1)
-            known = await self._entries(asked, rows)
-            return [(row, known.get(_id(row))) for row in rows[: page.size]], len(rows) > page.size, total
-        scope, dataset = Scope.of(asked.principal), str(asked.dataset)
+            all_known = await self._entries(asked, rows)
+            return [(row, all_known.get(_id(row))) for row in rows[: page.size]], len(rows) > page.size, total
         if asked.state is not RowState.HELD:
-            async with self._world.database.transaction(scope) as connection:
-                ended = await quarantined_rows.page(
-                    connection, dataset, asked.batch, asked.state, after or RowId("", 0), page.size + 1
-                )
-                total = await quarantined_rows.count(connection, dataset, asked.batch, [asked.state])
-            by_id = {entry.row: entry for entry in ended[: page.size]}
-            rows = await asyncio.to_thread(self._named, grant, list(by_id)) if by_id else []
-            return [(row, by_id[_id(row)]) for row in rows], len(ended) > page.size, total
-        async with self._world.database.transaction(scope) as connection:
-            gone = [RowState.REPLAYED, RowState.DISCARDED]
-            total -= await quarantined_rows.count(connection, dataset, asked.batch, gone)
-        held: list[_Found] = []
+            return await self._ended(asked, asked.state, grant, after or RowId("", 0), page.size)
+        total -= await self._count_ended(asked, grant, (RowState.REPLAYED, RowState.DISCARDED))
+        held: list[RowId] = []
+        known: dict[RowId, Entry] = {}
         while len(held) <= page.size:
-            rows = await asyncio.to_thread(self._behind, asked, grant, after, _LOOKED_AT)
-            known = await self._entries(asked, rows)
-            held += [(row, known.get(_id(row))) for row in rows if _is_held(known.get(_id(row)))]
+            rows = await asyncio.to_thread(self._behind, asked, grant, after, _LOOKED_AT, _PLACE)
+            entries = await self._entries(asked, rows)
+            known |= entries
+            held += [row for row in map(_id, rows) if _is_held(entries.get(row))]
             if len(rows) < _LOOKED_AT:
                 break
             after = _id(rows[-1])
-        return held[: page.size], len(held) > page.size, total
+        shown = await self._found(asked, grant, held[: page.size], known)
+        return shown, len(held) > page.size, total
 
-    def _behind(self, asked: _Asked, grant: str, after: RowId | None, limit: int) -> list[dict[str, Any]]:
+    async def _ended(
+        self, asked: _Asked, state: RowState, grant: str, after: RowId, size: int
+    ) -> tuple[list[_Found], bool, int]:
+        """As `_select`, of rows that somebody did something about."""
+        ended: list[RowId] = []
+        known: dict[RowId, Entry] = {}
+        more = True
+        while more and len(ended) <= size:
+            async with self._world.database.transaction(Scope.of(asked.principal)) as connection:
+                some = await quarantined_rows.page(
+                    connection, str(asked.dataset), asked.batch, state, after, _LOOKED_AT
+                )
+            if not some:
+                break
+            known |= {entry.row: entry for entry in some}
+            wanted = asked.among([entry.row for entry in some])
+            ended += map(_id, await asyncio.to_thread(self._named, grant, wanted, _PLACE))
+            more, after = len(some) == _LOOKED_AT, some[-1].row
+        shown = await self._found(asked, grant, ended[:size], known)
+        return shown, len(ended) > size, await self._count_ended(asked, grant, (state,))
+
+    async def _found(
+        self, asked: _Asked, grant: str, rows: Sequence[RowId], known: Mapping[RowId, Entry]
+    ) -> list[_Found]:
+        """These rows, or the first of them when a page cannot hold all."""
+        if not rows:
+            return []
+        found = await asyncio.to_thread(self._named, grant, asked.among(rows))
+        return [(row, known.get(_id(row))) for row in found]
+
+    async def _count_ended(self, asked: _Asked, grant: str, states: Sequence[RowState]) -> int:
+        """The database counts; what was said of a row when it was refused stands in the lake only."""
+        dataset = str(asked.dataset)
+        async with self._world.database.transaction(Scope.of(asked.principal)) as connection:
+            if not asked.chooses:
+                return await quarantined_rows.count(connection, dataset, asked.batch, states)
+            rows = [
+                row for state in states for row in await quarantined_rows.names(connection, dataset, state)
+            ]
+        total = 0
+        for begin in range(0, len(rows), _LOOKED_AT):
+            among = asked.among(rows[begin : begin + _LOOKED_AT])
+            total += await asyncio.to_thread(self._count, among, grant)
+        return total
+
+    def _behind(
+        self,
+        asked: _Asked,
+        grant: str,
+        after: RowId | None,
+        limit: int,
+        columns: tuple[str, ...] | None = None,
+    ) -> list[dict[str, Any]]:
         position = (after.batch, after.line, str(after)) if after is not None else None
-        query = RowQuery(filter=asked.filter, order_by=_ORDER, limit=limit, after=position)
-        with read_rows(self._world.lake, self._world.grants, grant, query) as stream:
-            return [row for found in stream.batches for row in found.to_pylist()]
+        query = RowQuery(columns=columns, filter=asked.filter, order_by=_ORDER, limit=limit, after=position)
+        return self._rows(grant, query)
 
-    def _named(self, grant: str, rows: Sequence[RowId]) -> list[dict[str, Any]]:
-        wanted = In(ColumnRef("id"), tuple(Literal(str(row)) for row in rows))
-        query = RowQuery(filter=wanted, order_by=_ORDER)
-        with read_rows(self._world.lake, self._world.grants, grant, query) as stream:
-            return [row for found in stream.batches for row in found.to_pylist()]
+    def _named(
+        self, grant: str, wanted: Expr, columns: tuple[str, ...] | None = None
+    ) -> list[dict[str, Any]]:
+        return self._rows(grant, RowQuery(columns=columns, filter=wanted, order_by=_ORDER))
 
-    def _count(self, asked: _Asked, grant: str) -> int:
-        counted = aggregate(
-            self._world.lake, self._world.grants, grant, {"total": Count()}, filter=asked.filter
-        )
+    def _rows(self, grant: str, query: RowQuery) -> list[dict[str, Any]]:
+        """Up to the first that a page cannot hold any more."""
+        rows: list[dict[str, Any]] = []
+        size = 0
+        with read_rows(self._world.lake, self._world.grants, grant, query) as stream:
+            for found in stream.batches:
+                for row in found.to_pylist():
+                    rows.append(row)
+                    size += len(row.get("original", b""))
+                    if len(rows) > 1 and size > _PAGE_BYTES:
+                        return rows
+        return rows
+
+    def _count(self, wanted: Expr | None, grant: str) -> int:
+        counted = aggregate(self._world.lake, self._world.grants, grant, {"total": Count()}, filter=wanted)
         total = counted.values["total"]
         assert isinstance(total, int)
         return total
@@ -153,11 +224,22 @@ class Quarantine:
         async with self._world.database.transaction(Scope.of(asked.principal)) as connection:
             return await quarantined_rows.entries(connection, str(asked.dataset), [_id(row) for row in rows])
 
+    async def count_held(self, request: pb.CountHeldRowsRequest) -> pb.CountHeldRowsResponse:
+        """Counts only, and those that runs tell as well: no row is read. Raises NotPermitted."""
+        department = parse_department(request.parent)
+        principal = self._world.policy.authorize("run.read", Resource.of_department(department))
+        async with self._world.database.transaction(Scope.of(principal)) as connection:
+            held = await quarantined_rows.held_by_dataset(connection, department)
+        return pb.CountHeldRowsResponse(
+            datasets=[pb.HeldRows(dataset=dataset, rows=rows) for dataset, rows in held.items()],
+            total_size=sum(held.values()),
+        )
+
     async def discard(self, request: pb.DiscardQuarantinedRowRequest) -> pb.QuarantinedRow:
         """Row, reason and event in one transaction. Raises NotPermitted, UnknownRow, RowNotHeld."""
         dataset, row = _parse(request.name)
         principal = self._world.policy.authorize("load.start", Resource.of_dataset(str(dataset)))
-        asked = await self._asked(str(dataset), "")
+        asked = await self._asked(pb.ListQuarantinedRowsRequest(parent=str(dataset)))
         found = await self._one(asked, row)
         place = Place(dataset.department, str(dataset))
         async with self._world.database.transaction(Scope.of(principal)) as connection:
@@ -177,7 +259,8 @@ class Quarantine:
     async def repaired(self, request: pb.RepairQuarantinedRowRequest) -> tuple[DatasetName, bytes]:
         """The repair file of one row. Raises NotPermitted, UnknownRow, RowNotHeld, UnknownHeading."""
         dataset, row = _parse(request.name)
-        asked = replace(await self._asked(str(dataset), ""), batch=row.batch)
+        asked = await self._asked(pb.ListQuarantinedRowsRequest(parent=str(dataset)))
+        asked = replace(asked, batch=row.batch)
         found = await self._one(asked, row)
         entry = (await self._entries(asked, [found])).get(row)
         if entry is not None and not _is_held(entry):
@@ -188,7 +271,7 @@ class Quarantine:
     async def _one(self, asked: _Asked, row: RowId) -> dict[str, Any]:
         grant = await self._world.security.quarantine_grant(str(asked.dataset))
         try:
-            rows = await asyncio.to_thread(self._named, grant, [row])
+            rows = await asyncio.to_thread(self._named, grant, asked.among([row]))
         except TableNotFound:
             rows = []
         if not rows:
@@ -203,7 +286,7 @@ class Quarantine:
     async def export(self, request: pb.ExportQuarantineRequest) -> AsyncIterator[httpbody_pb2.HttpBody]:
         """In pieces: the records' bytes, or the held ones as a table. Raises NotPermitted, UnknownRun before the
         first piece."""
-        asked = await self._asked(request.parent, request.run)
+        asked = await self._asked(request)
         grant = await self._world.security.quarantine_grant(request.parent)
         repair = request.form == pb.EXPORT_FORM_REPAIR
         query = RowQuery(
@@ -255,17 +338,20 @@ class Quarantine:
             found = await batches.headings(connection, str(asked.dataset), asked.batch)
         return found[0] + b"\n" if len(found) == 1 and found[0] else b""
 
-    async def _asked(self, dataset: str, run: str) -> _Asked:
+    async def _asked(self, request: pb.ListQuarantinedRowsRequest | pb.ExportQuarantineRequest) -> _Asked:
+        """Raises NotPermitted, UnknownRun."""
+        dataset, run = request.parent, request.run
         name = DatasetName.parse(dataset)
         principal = self._world.policy.authorize("quarantine.read", Resource.of_dataset(dataset))
+        asked = _Asked(name, principal, "", request.reason, request.field)
         if not run:
-            return _Asked(name, principal, "")
+            return asked
         _, department, _, run_id = run.split("/")
         async with self._world.database.transaction(Scope.of(principal)) as connection:
             found = await runs.find(connection, department, run_id)
         if found is None or found.dataset != dataset:
             raise unknown_run(f"{run} of {dataset}")
-        return _Asked(name, principal, found.batch)
+        return replace(asked, batch=found.batch)
 
 
 def _fitting(rows: Sequence[dict[str, Any]]) -> int:

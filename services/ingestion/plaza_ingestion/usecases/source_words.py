@@ -33,6 +33,20 @@ class SourcePaused(FailedPrecondition):
     """A paused source is not pulled."""
 
 
+class UnknownSourceSystem(FailedPrecondition):
+    """A source names a source system that is not in the directory, or gives no data any more."""
+
+    def __init__(self, name: str, retired: bool) -> None:
+        department, _, system = name.removeprefix("departments/").partition("/sourceSystems/")
+        super().__init__(
+            f"source.source_system: {name} {'is retired' if retired else 'is not registered'}",
+            remedy="name one that is active: plaza source-system list"
+            if retired
+            else f"register it first (plaza source-system add {department}/{system}), or leave it empty",
+            facts={"source_system": name},
+        )
+
+
 class SourceBusy(FailedPrecondition):
     """What a source pulls cannot change while it is being pulled."""
 

@@ -21,7 +21,7 @@ from plaza_ingestion.domain.sources import SourceId, SourceName, SourceState
 from plaza_ingestion.storage import runs, sources
 from plaza_ingestion.storage.sources import StoredSource
 from plaza_ingestion.usecases import source_words as words
-from plaza_ingestion.usecases.ports import World
+from plaza_ingestion.usecases.ports import SystemState, World
 
 _FIRST: Final = ("",)
 
@@ -33,13 +33,14 @@ class Sources:
         self._world = world
 
     async def create(self, request: pb.CreateSourceRequest) -> pb.Source:
-        """Raises BadSource, BadSchedule, SourceExists, UpsertWithoutKey, NotPermitted, RequestIdReused, and what
-        the catalogue refuses."""
+        """Raises BadSource, BadSchedule, SourceExists, UnknownSourceSystem, UpsertWithoutKey, TimesAmbiguous,
+        NotPermitted, RequestIdReused, and what the catalogue refuses."""
         name = SourceName(parse_department(request.parent), SourceId(request.source_id))
         principal = self._world.policy.authorize("source.manage", Resource.of_department(name.department))
         given, now = rules.definition(request.source), self._world.now()
         rules.check_source(name.department, given, now)
         await self._check_dataset(given)
+        await self._check_system(given)
         new = sources.NewSource(name, given, principal.name, now, _next(given, now))
         async with self._world.database.transaction(Scope.of(principal)) as connection:
             place = (name.department, str(name))
@@ -85,6 +86,8 @@ class Sources:
         rules.check_source(name.department, after, now)
         if rules.changes_what(before.definition, after):
             await self._check_dataset(after)
+        if after.source_system != before.definition.source_system:
+            await self._check_system(after)
         async with self._world.database.transaction(Scope.of(principal)) as connection:
             current = await found(connection, name, lock=True)
             if request.source.etag not in ("", current.pb.etag) or current.revision != before.revision:
@@ -138,6 +141,15 @@ class Sources:
         force = await self._world.catalogue.contract(source.dataset)
         if rules.MODES[source.mode] is LoadMode.UPSERT and not force.contract.key:
             raise UpsertWithoutKey(source.dataset)
+        rules.pulled_contract(source, force.contract)
+
+    async def _check_system(self, source: pb.Source) -> None:
+        """That the source system is there and gives data. Raises UnknownSourceSystem."""
+        if not source.source_system:
+            return
+        state = await self._world.catalogue.source_system(source.source_system)
+        if state is not SystemState.ACTIVE:
+            raise words.UnknownSourceSystem(source.source_system, state is SystemState.RETIRED)
 
 
 async def found(connection: AsyncConnection, name: SourceName, *, lock: bool = False) -> StoredSource:

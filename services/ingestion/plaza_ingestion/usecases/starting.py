@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -23,11 +24,12 @@ from plaza_lake.tables import table_schema as schema_of
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from plaza_ingestion.domain.batches import AlreadyIngested, BatchIdentity
+from plaza_ingestion.domain.pulled_times import TimesAmbiguous, contract_of_database
 from plaza_ingestion.domain.quarantine import replay_contract
 from plaza_ingestion.domain.runs import RunId, RunKind
 from plaza_ingestion.domain.table_schema import table_schema
-from plaza_ingestion.storage import batches, runs, uploads
-from plaza_ingestion.usecases.ports import ContractInForce, UnknownUpload, World, unknown_run
+from plaza_ingestion.storage import batches, runs, sources, uploads
+from plaza_ingestion.usecases.ports import ContractInForce, UnknownUpload, UploadExpired, World, unknown_run
 
 
 class UploadElsewhere(InvalidArgument):
@@ -54,6 +56,8 @@ class _Wanted:
     mode: LoadMode = LoadMode.APPEND
     replay: bool = False
     reload_reason: str = ""
+    entry: str = ""
+    """Of an archive: the file in it to load."""
 
 
 class Starting:
@@ -63,18 +67,21 @@ class Starting:
         self._world = world
 
     async def infer(self, request: pb.InferContractRequest) -> pb.Run:
-        """Raises UnknownUpload, NotPermitted."""
+        """Raises UnknownUpload, UploadExpired, NotPermitted."""
         department = _department_of(request.upload)
         principal = self._world.policy.authorize("infer.start", Resource.of_department(department))
         async with self._world.database.transaction(Scope.of(principal)) as connection:
             upload = await _upload(connection, request.upload)
             run = RunId(str(uuid.uuid7()))
             new = self._new(run, department, RunKind.INFER, upload.upload, principal)
-            await runs.insert(connection, replace(new, missing_values=tuple(request.missing_values)))
+            await runs.insert(
+                connection,
+                replace(new, missing_values=tuple(request.missing_values), entry=request.entry),
+            )
             return await _found(connection, department, run)
 
     async def ingest(self, request: pb.IngestUploadRequest) -> pb.Run:
-        """Raises UnknownUpload, UploadElsewhere, AlreadyIngested, UpsertWithoutKey, SchemaConflict,
+        """Raises UnknownUpload, UploadExpired, UploadElsewhere, AlreadyIngested, UpsertWithoutKey, SchemaConflict,
         NotPermitted, RequestIdReused, and what catalogue and security refuse."""
         return await self._start(
             _Wanted(
@@ -84,6 +91,7 @@ class Starting:
                 request,
                 _MODES[request.mode],
                 reload_reason=request.reload_reason,
+                entry=request.entry,
             )
         )
 
@@ -136,7 +144,7 @@ class Starting:
         upload = await _upload(connection, wanted.upload)
         dataset, nonce = wanted.dataset, str(run) if wanted.reload_reason else ""
         identity = BatchIdentity(
-            str(dataset), upload.sha256, force.version, nonce, wanted.mode, wanted.replay
+            str(dataset), upload.sha256, force.version, nonce, wanted.mode, wanted.replay, wanted.entry
         )
         known = await batches.claim(
             connection,
@@ -153,6 +161,10 @@ class Starting:
                 known.version,
                 replay=wanted.replay,
             )
+        contract = force.contract
+        if wanted.replay and await sources.pulls_database(connection, dataset):
+            with suppress(TimesAmbiguous):  # then no pull of it has come in under this contract
+                contract = contract_of_database(contract)
         new = self._new(run, dataset.department, RunKind.LOAD, upload.upload, principal)
         await runs.insert(
             connection,
@@ -160,11 +172,12 @@ class Starting:
                 new,
                 dataset=str(dataset),
                 batch=identity.id,
-                contract=force.contract,
+                contract=contract,
                 contract_version=force.version,
                 run_grant=grant,
                 mode=wanted.mode,
                 replay=wanted.replay,
+                entry=wanted.entry,
             ),
         )
 
@@ -199,6 +212,9 @@ async def _upload(connection: AsyncConnection, name: str) -> uploads.Upload:
     found = await uploads.find(connection, name)
     if found is None:
         raise UnknownUpload(f"there is no {name}", remedy="upload the file first")
+    gone = await uploads.expire_time(connection, found.upload)
+    if gone is not None:
+        raise UploadExpired(name, found.file_name, gone)
     return found
 
 

@@ -16,7 +16,7 @@ from plaza_kit.rpc.file_stream import chunks_of, header_of
 
 from plaza_ingestion.domain.uploads import safe_name
 from plaza_ingestion.storage import uploads
-from plaza_ingestion.storage.staging import IncomingFile
+from plaza_ingestion.storage.staging_area import Incoming
 from plaza_ingestion.usecases.ports import World
 
 _SMALLER: Final = "split the file, or ask the platform's administrators for a higher limit"
@@ -34,8 +34,7 @@ class Uploads:
         header = await header_of(messages)
         department = parse_department(header.parent)
         principal = self._world.policy.authorize("upload.create", Resource.of_department(department))
-        prefix = await asyncio.to_thread(self._world.staging.prefix, department)
-        incoming = await asyncio.to_thread(IncomingFile, prefix)
+        incoming = await asyncio.to_thread(self._world.staging.incoming, department)
         try:
             async for chunk in chunks_of(
                 messages, file=header.file_name, limit=self._world.upload_limit_bytes, smaller=_SMALLER
@@ -51,8 +50,7 @@ class Uploads:
     ) -> uploads.Upload:
         """A small file that was made here, for somebody who may upload one. Raises NotPermitted."""
         self._world.policy.authorize("upload.create", Resource.of_department(department))
-        prefix = await asyncio.to_thread(self._world.staging.prefix, department)
-        incoming = await asyncio.to_thread(IncomingFile, prefix)
+        incoming = await asyncio.to_thread(self._world.staging.incoming, department)
         try:
             await asyncio.to_thread(incoming.write, data)
             return await self._keep(incoming, department, file_name, principal)
@@ -60,7 +58,7 @@ class Uploads:
             incoming.drop()
 
     async def _keep(
-        self, incoming: IncomingFile, department: str, file_name: str, principal: Principal
+        self, incoming: Incoming, department: str, file_name: str, principal: Principal
     ) -> uploads.Upload:
         upload = str(uuid.uuid7())
         path = f"uploads/{upload}/{safe_name(file_name)}"

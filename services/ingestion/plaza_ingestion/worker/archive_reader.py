@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 import pyarrow as pa
+from plaza_kit.errors import InvalidArgument
 
 from plaza_ingestion.worker import zip_limits
 from plaza_ingestion.worker.batches import Batch, Joined, Reader, UnreadableFile
@@ -24,6 +25,11 @@ from plaza_ingestion.worker.records import Ints, Records
 from plaza_ingestion.worker.source import SourceFile
 
 _BLOCK: Final = 1 << 20
+_LISTED: Final = 50
+
+
+class UnknownEntry(InvalidArgument):
+    """A file of an archive is asked for that is not in it, or the file is no archive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +72,19 @@ class ArchiveReader:
     places = False
 
     def __init__(
-        self, source: SourceFile, scratch: Path, open_entry: Callable[[SourceFile], Reader], stack: ExitStack
+        self,
+        source: SourceFile,
+        scratch: Path,
+        open_entry: Callable[[SourceFile], Reader],
+        stack: ExitStack,
+        entry: str = "",
     ) -> None:
-        """`stack`: closes what is still open at the end."""
+        """`stack`: closes what is still open at the end. `entry`: only this file of it. Raises `UnknownEntry`."""
         self._source = source
         self._scratch = scratch
         self._open_entry = open_entry
         self._stack = stack
-        self._entries = data_entries(source)
+        self._entries = chosen_entries(source, entry)
         self._file = stack.enter_context(unpacked(source, self._entries[0], scratch))
         self._reader = open_entry(self._file)
         self.headings = self._reader.headings
@@ -106,9 +117,27 @@ class ArchiveReader:
         if self._reader.headings != self.headings:
             raise HeaderMismatch(
                 f"{entry} has other columns than {self._entries[0]}.",
-                remedy="Send files with different columns one by one, each to its own dataset.",
+                remedy=f"Load one of its files at a time, by its name (entry): {listed(self._entries)}.",
                 facts={"expected": ",".join(self.headings), "found": ",".join(self._reader.headings)},
             )
+
+
+def chosen_entries(source: SourceFile, entry: str) -> tuple[str, ...]:
+    """That file of an archive; all of them when none is named. Raises `UnknownEntry`, and as `data_entries`."""
+    names = data_entries(source)
+    if not entry:
+        return names
+    if entry not in names:
+        raise UnknownEntry(
+            f"The archive has no file {entry!r}.", remedy=f"Name one of its files: {listed(names)}."
+        )
+    return (entry,)
+
+
+def listed(names: Sequence[str]) -> str:
+    """For people; of very many the first."""
+    shown = ", ".join(names[:_LISTED])
+    return shown + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
 
 
 def data_entries(source: SourceFile) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 import sqlglot.expressions as exp
 from plaza_kit.errors import InvalidArgument
 
+from plaza_ingestion.worker.archive_reader import data_entries
 from plaza_ingestion.worker.batches import Batch
 from plaza_ingestion.worker.duplicates import engine
 from plaza_ingestion.worker.field_proposals import FieldProposal, ProposedStep, propose_fields
@@ -29,7 +30,7 @@ from plaza_ingestion.worker.keys import Candidate, KeyProposal, propose_key
 from plaza_ingestion.worker.load import LoadCancelled, Progress
 from plaza_ingestion.worker.plan import Dialect
 from plaza_ingestion.worker.profile import ColumnProfile
-from plaza_ingestion.worker.readers import headings_of, open_reader
+from plaza_ingestion.worker.readers import headings_of, is_archive, open_reader
 from plaza_ingestion.worker.records import Fault
 from plaza_ingestion.worker.sniff import Finding, propose_format
 from plaza_ingestion.worker.source import SourceFile
@@ -56,6 +57,8 @@ class Proposal:
     delimiter: str
     ignored_columns: tuple[int, ...]
     """Columns without a heading, counted from 1: a contract cannot name them."""
+    entries: tuple[str, ...] = ()
+    """The files of an archive; empty: it is none."""
     type: str = "csv"
     """One of `plan.FORMATS`."""
     record_path: str = ""
@@ -71,17 +74,19 @@ def infer(
     sample: int | None = None,
     missing: Sequence[str] = (),
     scratch: Path | None = None,
+    entry: str = "",
     progress: Callable[[Progress], None] = lambda _: None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Proposal:
     """Reads the file (or its first `sample` rows, rounded up to a window) and proposes a contract for it.
 
-    `missing`: texts that mean "no value" in this file, beside those that `profile` knows.
+    `missing`: texts that mean "no value" in this file, beside those that `profile` knows. `entry`: of an archive,
+    the file in it; empty: all of them.
     The file's text is copied to a folder made in `scratch` (None: the system's folder for temporary files),
     gone at the end. `progress` and `cancelled` are called from the calling thread.
 
     Raises `HeaderMismatch` when the file is empty, its header cannot be read, or two columns share a heading;
-    `UnreadableFile`, `OversizedFile`; `InvalidArgument` when `sample` is not positive; `LoadCancelled`.
+    `UnreadableFile`, `OversizedFile`, `UnknownEntry`; `InvalidArgument` when `sample` is not positive; `LoadCancelled`.
     """
     if sample is not None and sample < 1:
         raise InvalidArgument("sample must be at least 1 row.", remedy="Leave it out to read the whole file.")
@@ -91,10 +96,11 @@ def infer(
         tempfile.TemporaryDirectory(prefix="plaza-infer-", dir=scratch) as directory,
     ):
         scratch = Path(directory)
-        written = propose_format(opened, scratch)
+        written = propose_format(opened, scratch, entry)
         stack = held.enter_context(ExitStack())
         headings = _distinct(headings_of(opened, written.format, scratch))
         reader = open_reader(opened, written.format, headings, scratch, stack)
+        entries = data_entries(opened) if is_archive(opened) else ()
         table = scratch / "cells.parquet"
         rest = _watched(reader.batches(), opened.size, progress, cancelled)
         columns = tuple(ColumnProfile(declared=tuple(missing)) for _ in headings)
@@ -117,6 +123,7 @@ def infer(
         format_reasons=written.reasons,
         missing=tuple(dict.fromkeys(missing)),
         ignored_columns=tuple(place for place, heading in enumerate(headings, 1) if not heading),
+        entries=entries,
     )
 
 

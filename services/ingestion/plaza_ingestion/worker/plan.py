@@ -110,6 +110,8 @@ class LoadPlan:
     record_path: str = ""
     """JSON: dotted names down to the array of records; empty: the whole file is that array. XML: element names
     from the root to the repeated element, separated by `/`; empty: the element that repeats nearest to the root."""
+    entry: str = ""
+    """Of an archive: the file in it that is loaded; empty: all of them."""
     dialect: Dialect = field(init=False, repr=False, compare=False)
     """Delimiter, quote, limit and encoding in one."""
 

@@ -12,7 +12,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from pathlib import Path
 from typing import Final
 
 import uvloop
@@ -25,6 +24,7 @@ from plaza_kit.rpc.client import Peers
 from plaza_ingestion.worker import load, translate
 from plaza_ingestion.worker.client import IngestionAway, IngestionRefuses, LeaseLost, WorkerClient, moment
 from plaza_ingestion.worker.infer import infer
+from plaza_ingestion.worker.places import SEND_AGAIN, Place, place_at
 from plaza_ingestion.worker.pull import pull
 from plaza_ingestion.worker.pull_secrets import Secrets
 from plaza_ingestion.worker.settings import WorkerSettings
@@ -66,10 +66,6 @@ _STEPS: Final = {
 _NO_SECRETS: Final = Secrets(None)
 
 
-class OutsidePrefix(InvalidArgument):
-    """A path leads out of the department's folder."""
-
-
 class UnknownWork(InvalidArgument):
     """This worker does not know how to do such work."""
 
@@ -84,12 +80,14 @@ def run(settings: WorkerSettings, *, on_step: OnStep = lambda _: None) -> None:
 
 
 async def _run(settings: WorkerSettings, on_step: OnStep) -> None:
-    tokens = ServiceTokens(settings.issuer, settings.client_id, settings.client_secret)
-    peers = Peers({"ingestion": settings.ingestion_address})
+    tokens = ServiceTokens(
+        settings.issuer, settings.client_id, settings.client_secret, connect_to=settings.issuer_connect
+    )
+    peers = Peers({"ingestion": settings.ingestion_address}, settings.tls())
     client = WorkerClient(peers.channel("ingestion"), tokens, settings.department)
     worker = Worker(
         client,
-        settings.staging_prefix,
+        place_at(settings.staging_prefix, settings.s3()),
         secrets=Secrets(settings.secrets_dir),
         idle_seconds=settings.idle_seconds,
         on_step=on_step,
@@ -123,15 +121,15 @@ class Worker:
     def __init__(
         self,
         client: WorkerClient,
-        prefix: Path,
+        place: Place,
         *,
         secrets: Secrets = _NO_SECRETS,
         idle_seconds: float = 0,
         on_step: OnStep = lambda _: None,
     ) -> None:
-        """`prefix`: the department's folder, in which all paths of ingestion lie."""
+        """`place`: the department's, in which all paths of ingestion lie."""
         self._client = client
-        self._prefix = prefix.resolve()
+        self._place = place
         self._secrets = secrets
         self._idle_seconds = idle_seconds
         self._on_step = on_step
@@ -245,15 +243,21 @@ class Worker:
 
     def _do(self, work: worker_pb2.Work, order: _Order) -> Result:
         """The work itself, in a thread."""
-        out_dir = self._inside(work.output_path)
+        try:
+            result = self._done(work, order)
+            self._place.hand_over(file.path for file in _files_of(result))
+            return result
+        finally:
+            self._place.clear()
+
+    def _done(self, work: worker_pb2.Work, order: _Order) -> Result:
+        out_dir = self._place.folder(work.output_path)
         if work.HasField("pull"):
             return pull(work, out_dir, self._secrets, progress=order.report, cancelled=order.cancelled.is_set)
-        source = self._inside(work.upload_path)
-        if not source.is_file():
-            raise SourceChanged("The uploaded file is no longer there.", remedy=_SEND_AGAIN)
+        source = self._place.source(work.upload_path)
         match work.kind:
             case ingestion_pb2.RUN_KIND_LOAD:
-                plan = translate.load_plan(work.contract)
+                plan = translate.load_plan(work.contract, work.entry)
                 manifest = load.run_load(
                     plan, source, out_dir, progress=order.report, cancelled=order.cancelled.is_set
                 )
@@ -267,6 +271,7 @@ class Worker:
                     source,
                     missing=work.missing_values,
                     scratch=out_dir,
+                    entry=work.entry,
                     progress=order.report,
                     cancelled=order.cancelled.is_set,
                 )
@@ -277,24 +282,21 @@ class Worker:
                     remedy="Update the department's worker to the version of the platform.",
                 )
 
-    def _inside(self, path: str) -> Path:
-        """The place of a path of ingestion. Raises `OutsidePrefix`."""
-        place = (self._prefix / path).resolve()
-        if not path or not place.is_relative_to(self._prefix) or place == self._prefix:
-            raise OutsidePrefix(
-                f"The path {path!r} is not in the department's folder.",
-                remedy="Ingestion and the worker must agree on the department's folder.",
-            )
-        return place
 
-
-_SEND_AGAIN: Final = "Upload the file again."
+def _files_of(result: Result) -> list[worker_pb2.StagedFile]:
+    match result:
+        case worker_pb2.CompleteLoadRequest():
+            return [file for file in (result.accepted, result.positions, result.refused) if file.path]
+        case worker_pb2.CompletePullRequest() if result.HasField("file"):
+            return [result.file]
+        case _:
+            return []
 
 
 def _check_hash(found: str, expected: str) -> None:
     if found != expected:
         raise SourceChanged(
             f"The file is not the one that was uploaded: its SHA-256 is {found}, not {expected}.",
-            remedy=_SEND_AGAIN,
+            remedy=SEND_AGAIN,
             facts={"found": found, "expected": expected},
         )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from plaza_ingestion.worker import json_reader, jsonl_reader, xml_reader
-from plaza_ingestion.worker.archive_reader import ArchiveReader
+from plaza_ingestion.worker.archive_reader import ArchiveReader, UnknownEntry
 from plaza_ingestion.worker.batches import MOST_COLUMNS, OversizedFile, Reader, UnreadableFile
 from plaza_ingestion.worker.csv_reader import CsvReader
 from plaza_ingestion.worker.encodings import Encoding
@@ -35,11 +35,13 @@ class Format:
     dialect: Dialect
     sheet: str = ""
     record_path: str = ""
+    entry: str = ""
+    """Of an archive: the file in it that is read; empty: all of them."""
 
     @classmethod
     def of(cls, plan: LoadPlan) -> Format:
         """What the contract declares."""
-        return cls(plan.type, plan.dialect, plan.sheet, plan.record_path)
+        return cls(plan.type, plan.dialect, plan.sheet, plan.record_path, plan.entry)
 
 
 def open_reader(
@@ -47,10 +49,13 @@ def open_reader(
 ) -> Reader:
     """The reader of a file; an archive is unpacked into `scratch`, entry by entry.
 
-    `wanted`: the headings of the contract (`batches`). Raises `UnreadableFile`, `OversizedFile`, `HeaderMismatch`.
+    `wanted`: the headings of the contract (`batches`). Raises `UnreadableFile`, `OversizedFile`, `HeaderMismatch`,
+    `UnknownEntry`.
     """
     if is_archive(source):
-        return ArchiveReader(source, scratch, lambda one: _open(one, written, wanted), stack)
+        return ArchiveReader(source, scratch, lambda one: _open(one, written, wanted), stack, written.entry)
+    if written.entry:
+        raise UnknownEntry("The file is no archive.", remedy="Load it without naming a file in it (entry).")
     return _open(source, written, wanted)
 
 

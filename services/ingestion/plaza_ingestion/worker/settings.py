@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from plaza_kit.objects.settings import S3Settings
+from plaza_kit.settings import IssuerSettings, TlsSettings
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 
-class WorkerSettings(BaseSettings):
+class WorkerSettings(S3Settings, TlsSettings, IssuerSettings):
     """Read with `plaza_kit.settings.load`; names in the environment are `PLAZA_` and the field in capitals."""
 
     model_config = SettingsConfigDict(env_prefix="PLAZA_", extra="ignore", frozen=True)
 
     ingestion_address: str = Field(description="gRPC address of ingestion")
-    issuer: str = Field(description="OIDC issuer, for example `https://id.city.example/realms/plaza`")
     client_id: str = Field(description="the department's own OIDC client, for example `ecology-worker`")
     client_secret: str = Field(repr=False, description="its secret")
     department: str = Field(
         pattern="^[a-z][a-z0-9-]{0,62}$", description="id of the department, for example `ecology`"
     )
-    staging_prefix: Path = Field(
-        description="the department's own folder; uploads are read from it, staged files written to it"
+    staging_prefix: str = Field(
+        description="the department's own folder or `s3://bucket[/prefix]`; uploads are read from it, staged files"
+        " written to it"
     )
     secrets_dir: Path | None = Field(
         default=None,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import codecs
 from collections import Counter
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from plaza_ingestion.worker.archive_reader import data_entries, unpacked
+from plaza_ingestion.worker.archive_reader import chosen_entries, unpacked
 from plaza_ingestion.worker.encodings import Encoding, encoding_of_bom, settle
 from plaza_ingestion.worker.json_reader import record_path
 from plaza_ingestion.worker.plan import Dialect
@@ -43,13 +43,15 @@ class ProposedFormat:
     reasons: tuple[Finding, ...]
 
 
-def propose_format(source: SourceFile, scratch: Path) -> ProposedFormat:
-    """Reads the file, or the first file of an archive, as far as it takes."""
+def propose_format(source: SourceFile, scratch: Path, entry: str = "") -> ProposedFormat:
+    """Reads the file, or the chosen (else the first) file of an archive, as far as it takes."""
     if not is_archive(source):
-        return _propose(source)
-    with ExitStack() as stack:
-        first = data_entries(source)[0]
-        return _propose(stack.enter_context(unpacked(source, first, scratch)))
+        found = _propose(source)
+    else:
+        with ExitStack() as stack:
+            first = chosen_entries(source, entry)[0]
+            found = _propose(stack.enter_context(unpacked(source, first, scratch)))
+    return replace(found, format=replace(found.format, entry=entry))
 
 
 def _propose(source: SourceFile) -> ProposedFormat:

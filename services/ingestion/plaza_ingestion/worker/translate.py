@@ -30,8 +30,9 @@ _TYPE_VALUES: Final = {name: value for value, name in _TYPES.items()}
 _HEADINGS_SHOWN: Final = 20
 
 
-def load_plan(contract: contract_pb2.Contract) -> LoadPlan:
-    """The plan that a contract means. Raises `InvalidPlan` when it contradicts itself."""
+def load_plan(contract: contract_pb2.Contract, entry: str = "") -> LoadPlan:
+    """The plan that a contract means; `entry`: for that file of an archive. Raises `InvalidPlan` when it
+    contradicts itself."""
     steps = tuple(declared_step(step) for step in contract.steps)
     built = set(targets(steps))
     everywhere = contract.format.missing_values
@@ -44,6 +45,7 @@ def load_plan(contract: contract_pb2.Contract) -> LoadPlan:
         encoding=contract.format.encoding,
         sheet=contract.format.sheet,
         record_path=contract.format.record_path,
+        entry=entry,
     )
 
 
@@ -84,6 +86,7 @@ def proposal_message(proposal: infer.Proposal) -> ingestion_pb2.Proposal:
         ragged_rows=proposal.ragged_rows,
         faulty_rows=proposal.faulty_rows,
         format_reasons=[reason.sentence for reason in proposal.format_reasons],
+        entries=proposal.entries,
     )
 
 
