@@ -10,6 +10,9 @@ from typing import Any, cast
 import pytest
 from plaza.catalogue.v1 import catalogue_pb2 as pb
 from plaza.common.v1 import grades_pb2
+from plaza_catalogue.domain.known_matches import KnownMatches
+from plaza_catalogue.storage import search_columns
+from plaza_catalogue.storage.search_columns import LiveColumns
 from plaza_kit.db import Scope
 from plaza_kit.paging import BadPageToken
 from sqlalchemy import text
@@ -116,6 +119,43 @@ async def test_a_transaction_that_ends_late_is_not_missed(
         assert ids(await search(catalogue, word, format=["CSV"])) == ["late", "early"]
     assert ids(await search(catalogue, word, format=["SLOW"])) == ["early"]
     assert ids(await search(catalogue, word, format=["CSV"])) == ["late"]
+
+
+async def test_remembered_words_see_every_change(
+    catalogue: Any, department: str, new_dataset: New, word: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = LiveColumns(catalogue.world.database, KnownMatches(frequent=1))
+    asked: list[tuple[str, ...]] = []
+    real = search_columns.search.matches
+
+    async def watched(reader: Any, tokens: Any, title: str) -> Any:
+        asked.append(tuple(tokens))
+        return await real(reader, tokens, title)
+
+    monkeypatch.setattr(search_columns.search, "matches", watched)
+
+    async def titles(*tokens: str) -> tuple[list[str], list[str]]:
+        columns, found, _ = await live.matches(tokens, " ".join(tokens))
+        places = [
+            [columns.items[at].title for at in mask.nonzero()[0]] for mask in (found.anywhere, found.in_title)
+        ]
+        return sorted(places[0]), sorted(places[1])
+
+    one = await register(catalogue, department, new_dataset(f"甲 {word}"), "one")
+    await live.now()  # what is found while datasets change is not remembered
+    assert await titles(word) == ([f"甲 {word}"], [f"甲 {word}"])
+    await register(catalogue, department, new_dataset(f"乙 {word}"), "two")
+    assert await titles(word) == ([f"乙 {word}", f"甲 {word}"],) * 2
+    change = pb.UpdateDatasetRequest(dataset=pb.Dataset(name=one.name, display_name="丙", keywords=[word]))
+    change.update_mask.paths.extend(["display_name", "keywords"])
+    await catalogue.api.UpdateDataset(change, RPC)
+    assert await titles(word) == (["丙", f"乙 {word}"], [f"乙 {word}"])
+    assert await titles("乙", word) == ([f"乙 {word}"], [f"乙 {word}"])
+    assert asked == [(word,), (), (), ("乙",)]
+    # More changes at once than are looked at one by one.
+    monkeypatch.setattr(search_columns, "_LOOKED_AT_AGAIN", 0)
+    await register(catalogue, department, new_dataset(f"丁 {word}"), "three")
+    assert await titles(word) == ([f"丁 {word}", "丙", f"乙 {word}"], [f"丁 {word}", f"乙 {word}"])
 
 
 async def test_order_and_pages_hold_while_datasets_come(

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from plaza_catalogue.domain.known_matches import Known, KnownMatches, Words
 from plaza_catalogue.domain.search_columns import Columns, Facet, Filters, Item, Titles
 from plaza_catalogue.domain.search_words import index_tokens, query_tokens
 
+TOKENS = st.frozensets(st.sampled_from("abcd"))
 TEXT = st.text(alphabet="空气质量监测水ab C1，-", max_size=12)
 WORD = st.sampled_from(["", "甲", "乙", "丙", "丁"])
 ITEMS = st.lists(
@@ -107,3 +109,65 @@ def test_suggestions(typed: str, beginning: list[int], holding: list[int]) -> No
     titles = _titles("空气质量小时数据|hourly air quality", "水位|river level", "监测空气质量|air, by hours")
     assert list(titles.beginning_with(typed)) == beginning
     assert list(titles.holding(typed.split())) == holding
+    assert list(titles.holding(typed.split() * 20)) == holding
+
+
+def _matching(directory: list[Words], tokens: tuple[str, ...]) -> Known:
+    return Known(
+        np.array([each.anywhere >= set(tokens) for each in directory], np.bool_),
+        np.array([each.in_title >= set(tokens) for each in directory], np.bool_),
+    )
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.lists(st.sampled_from("abcd"), min_size=1, max_size=3, unique=True).map(sorted).map(tuple),
+            st.dictionaries(st.integers(0, 9), st.builds(Words, TOKENS, TOKENS), min_size=1),
+        ),
+        max_size=20,
+    )
+)
+def test_what_is_known_of_words_stays_true(steps: list[tuple[str, ...] | dict[int, Words]]) -> None:
+    directory: list[Words] = []
+    known = KnownMatches(frequent=1, limit=60)
+    for step in steps:
+        if isinstance(step, dict):
+            changed = {}
+            for wanted, words in sorted(step.items()):
+                place = min(wanted, len(directory))  # behind the end: added
+                directory[place : place + 1] = [words]
+                changed[place] = words
+            known.change(len(directory), changed)
+            continue
+        found, missing = known.find(step)
+        for each in [*found, *([_matching(directory, missing)] if missing else [])]:
+            assert len(each.anywhere) == len(directory)
+        whole = _matching(directory, missing)
+        for each in found:
+            whole &= each
+        expected = _matching(directory, step)
+        assert whole.anywhere.tolist() == expected.anywhere.tolist()
+        assert whole.in_title.tolist() == expected.in_title.tolist()
+        if missing:
+            known.remember(missing, _matching(directory, missing))
+        assert known.nbytes <= 60
+
+
+def test_only_frequent_words_are_remembered() -> None:
+    known = KnownMatches(frequent=3, limit=100)
+    rare, frequent = np.array([True, True, False, False]), np.array([True, True, True, False])
+    known.remember(("rare",), Known(rare, rare))
+    known.remember(("often",), Known(frequent, rare))
+    assert [known.find([word])[1] for word in ("rare", "often")] == [("rare",), ()]
+    assert known.find(["often", "rare"]) == ([Known(frequent, rare)], ("rare",))
+    known.forget()
+    assert known.find(["often"]) == ([], ("often",))
+
+
+def test_equal_counts_are_in_alphabetical_order_also_of_values_that_come_later() -> None:
+    columns = Columns()
+    for number, word in enumerate("deacb"):
+        columns.put([Item(number, "", "", ("",) * 7, (word,))])
+        [counted] = columns.counts(columns.everything(), {}, [Facet.KEYWORD], 9)
+        assert [each.value for each in counted.values] == sorted("deacb"[: number + 1])

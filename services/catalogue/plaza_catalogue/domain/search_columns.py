@@ -21,6 +21,8 @@ _MORE = 1024
 """Rows for which room is made at a time, at least."""
 _LOOKED_AT = 2_000
 """Titles that a suggestion looks at, one after the other."""
+_COUNTED = 4
+"""Words, the longest ones, of which the rarest is looked for: counting one is a sweep over all titles."""
 
 
 class Facet(StrEnum):
@@ -80,14 +82,14 @@ class _Words:
     def __init__(self) -> None:
         self._codes: dict[str, int] = {"": 0}
         self.values: list[str] = [""]
-        self._ranks: Ints | None = None
+        self._order: list[int] = []
+        self._ranks: Ints = np.empty(0, np.int32)
 
     def code(self, value: str) -> int:
         found = self._codes.get(value)
         if found is None:
             found = self._codes[value] = len(self.values)
             self.values.append(value)
-            self._ranks = None
         return found
 
     def known(self, values: Iterable[str]) -> list[int]:
@@ -96,10 +98,12 @@ class _Words:
     @property
     def ranks(self) -> Ints:
         """Of each code its place in alphabetical order, so that equal counts have one order on every replica."""
-        if self._ranks is None:
+        if len(self._ranks) != len(self.values):
+            # New ones behind the sorted ones: quick to sort, also where there are 100,000 keywords.
+            self._order += range(len(self._order), len(self.values))
+            self._order.sort(key=self.values.__getitem__)
             self._ranks = np.empty(len(self.values), np.int32)
-            order = sorted(range(len(self.values)), key=self.values.__getitem__)
-            self._ranks[order] = np.arange(len(self.values), dtype=np.int32)
+            self._ranks[self._order] = np.arange(len(self.values), dtype=np.int32)
         return self._ranks
 
 
@@ -157,6 +161,10 @@ class Columns:
         added = np.array(pairs, np.int32).reshape(-1, 2)
         self._keyword_of = np.concatenate([self._keyword_of[stays], added[:, 0]])
         self._keyword = np.concatenate([self._keyword[stays], added[:, 1]])
+
+    def position(self, number: int) -> int:
+        """Of a dataset that is there."""
+        return self._positions[number]
 
     def everything(self) -> Mask:
         """All datasets."""
@@ -251,8 +259,9 @@ class Titles:
         self._at = np.array(self._starts, np.int64)
 
     def beginning_with(self, words: str) -> Iterator[int]:
-        """Positions of those one of whose titles begins with these normalised words."""
-        return self._with(f"\n{words}") if words else iter(())
+        """Positions of those one of whose titles begins with these normalised words; so many at most, since
+        thousands may have one title."""
+        return itertools.islice(self._with(f"\n{words}"), _LOOKED_AT) if words else iter(())
 
     def holding(self, words: Sequence[str]) -> Iterator[int]:
         """Positions of those whose titles hold all of some normalised words; a Latin word from its beginning on.
@@ -261,7 +270,8 @@ class Titles:
         """
         if not words:
             return
-        rarest = min(words, key=self._text.count) if len(words) > 1 else words[0]
+        counted = sorted(set(words), key=lambda word: (-len(word), word))[:_COUNTED]
+        rarest = min(counted, key=self._text.count) if len(counted) > 1 else counted[0]
         for position in itertools.islice(self._with(rarest), _LOOKED_AT):
             item = self._items[position]
             if all(_holds(item.title, word) or _holds(item.title_en, word) for word in words):

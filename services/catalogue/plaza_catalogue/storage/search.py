@@ -13,6 +13,7 @@ from plaza_kit.names import DatasetName
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from plaza_catalogue.domain.known_matches import Words
 from plaza_catalogue.domain.search_columns import SINGLE, Ints, Item
 from plaza_catalogue.domain.search_words import search_entry
 from plaza_catalogue.storage import datasets, rows
@@ -52,9 +53,6 @@ class Matches:
     """All words are in the titles."""
     exact: Ints
     """The words are the title."""
-
-
-NOTHING = Matches(_NONE, _NONE, _NONE)
 
 
 async def put(connection: AsyncConnection, name: DatasetName, dataset: pb.Dataset) -> None:
@@ -123,8 +121,27 @@ def _item(row: Row) -> Item:
     )
 
 
+async def words(reader: Reader, numbers: Sequence[int]) -> dict[int, Words]:
+    """All tokens of some datasets, by number."""
+    # As one text each: tokens hold no blanks, and an array takes several times as long to read.
+    found = await reader.rows(
+        "SELECT number, array_to_string(tokens, ' ') AS tokens, array_to_string(title_tokens, ' ') AS title_tokens"
+        " FROM search WHERE number = ANY(CAST(:numbers AS int[]))",
+        {"numbers": list(numbers)},
+    )
+    return {
+        row["number"]: Words(frozenset(row["tokens"].split()), frozenset(row["title_tokens"].split()))
+        for row in found
+    }
+
+
 async def matches(reader: Reader, tokens: Sequence[str], title: str) -> Matches:
-    """Datasets with all of some tokens, and those with this normalised title."""
+    """Datasets with all of some tokens, and those with this normalised title. Without tokens only the latter."""
+    if not tokens:
+        exact = await reader.rows(
+            "SELECT number FROM search WHERE title = :title OR title_en = :title", {"title": title}
+        )
+        return Matches(_NONE, _NONE, np.fromiter((row["number"] for row in exact), np.int32, len(exact)))
     found = await reader.rows(
         "SELECT anywhere, in_title, exact FROM search_matches(CAST(:tokens AS text[]), :title)",
         {"tokens": list(tokens), "title": title},

@@ -79,7 +79,7 @@ class Search:
         page = Page.of(
             "search", _mark(request.query, filters), request.page_size, request.page_token, _FIRST, default=20
         )
-        found, columns = await self._found(request.query, reader)
+        found, columns = await self._found(request.query)
         # The columns may grow with the next await: everything is counted before.
         narrowed = found.narrowed(columns, filters)
         after = (int(page.start[0]), int(page.start[1]))
@@ -100,20 +100,16 @@ class Search:
             ],
         )
 
-    async def _found(self, query: str, reader: Reader) -> tuple[Found, Columns]:
+    async def _found(self, query: str) -> tuple[Found, Columns]:
         # PostgreSQL's texts hold no NUL, so none is there to be found.
         words = normalise(query.replace("\x00", " "))
         tokens = query_tokens(words)
-        # A match that is committed between the two reads may not have its columns yet; it is left out.
-        matches, columns = await asyncio.gather(
-            search.matches(reader, tokens, words) if tokens else _nothing(), self._live.now()
-        )
-        if not words:
+        if not tokens:
+            columns = await self._live.now()
             everything = columns.everything()
-            return Found((~everything, ~everything, everything)), columns
-        exact, in_title, anywhere = (
-            columns.of_numbers(each) for each in (matches.exact, matches.in_title, matches.anywhere)
-        )
+            return Found((~everything, ~everything, everything if not words else ~everything)), columns
+        columns, matches, exact = await self._live.matches(tokens, words)
+        in_title, anywhere = matches.in_title, matches.anywhere
         return Found((exact & anywhere, in_title & ~exact, anywhere & ~in_title & ~exact)), columns
 
     async def suggest(self, request: pb.SuggestDatasetsRequest) -> pb.SuggestDatasetsResponse:
@@ -177,10 +173,6 @@ def _different(columns: Columns, positions: Iterator[int], limit: int) -> list[i
         item = columns.items[position]
         numbers.setdefault((item.title, item.title_en), item.number)
     return list(numbers.values())
-
-
-async def _nothing() -> search.Matches:
-    return search.NOTHING
 
 
 async def _department_names(

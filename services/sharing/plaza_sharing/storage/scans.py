@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -92,47 +92,37 @@ def _counting(
         yield batch
 
 
-def page(
-    open_rows: Open, query: Query, after: tuple[Scalar | None, ...] | None, limit: int
-) -> Iterator[pa.RecordBatch]:
-    """At most `limit` rows behind a position, with the columns of `Query.page_columns`."""
-    canonical = query.is_canonical and after is None
-    asked = RowQuery(
-        columns=query.page_columns,
-        filter=query.filter,
-        order_by=() if canonical else query.order,
-        canonical=canonical,
-        limit=limit,
-        after=after,
-    )
-    with open_rows(asked) as opened:
-        yield from opened.batches
-
-
 @dataclass(frozen=True, slots=True)
 class PageRows:
     """Rows of a page in memory, and whether more follow."""
 
     table: pa.Table
     more: bool
+    text: bytes
+    """The page's body but for its end, which holds the token of the next."""
+    hash: _Hash
+    """SHA-256 of that much."""
 
     @classmethod
-    def of(cls, batches: list[pa.RecordBatch], query: Query, size: int) -> PageRows:
+    def of(cls, batches: Iterable[pa.RecordBatch], query: Query, size: int) -> PageRows:
         """Of `size + 1` rows that were read."""
-        schema = arrow_schema(query.schema.select(query.page_columns))
-        table = pa.Table.from_batches(batches, schema=schema)
-        return cls(table.slice(0, size), table.num_rows > size)
+        schema = query.schema.select(query.page_columns)
+        table = pa.Table.from_batches(batches, schema=arrow_schema(schema))
+        shown = table.slice(0, size)
+        rows = _Counted(schema.select(query.columns), iter(shown.select(list(query.columns)).to_batches()))
+        text = b"".join(formats.json_page(rows, query.version))
+        return cls(shown, table.num_rows > size, text, hashlib.sha256(text))
 
     def position(self, query: Query) -> tuple[Scalar | None, ...]:
         """Where the next page goes on: the last row's values of the columns of the query's order."""
         last = self.table.num_rows - 1
         return tuple(self.table.column(name)[last].as_py() for name, _ in query.sort)
 
-    def body(self, query: Query, token: str) -> bytes:
-        """`{"version", "columns", "rows", "nextPageToken"}`."""
-        schema = query.schema.select(query.columns)
-        batches = self.table.select(list(query.columns)).to_batches()
-        return b"".join(formats.json_page(_Counted(schema, iter(batches)), query.version, token))
+    def body(self, token: str) -> tuple[bytes, str]:
+        """`{"version", "columns", "rows", "nextPageToken"}`, and its SHA-256. Ask once."""
+        end = formats.json_page_end(token)
+        self.hash.update(end)
+        return self.text + end, self.hash.hexdigest()
 
     def content(self, query: Query) -> ContentHash:
         """The hash of these rows, which are in canonical order."""
@@ -142,9 +132,24 @@ class PageRows:
         return hasher.result()
 
 
-def hashing(open_rows: Open, query: Query, sent: Sent) -> Iterator[int]:
+def page(open_rows: Open, query: Query, after: tuple[Scalar | None, ...] | None, size: int) -> PageRows:
+    """At most `size` rows behind a position, with the columns of `Query.page_columns`."""
+    canonical = query.is_canonical and after is None
+    asked = RowQuery(
+        columns=query.page_columns,
+        filter=query.filter,
+        order_by=() if canonical else query.order,
+        canonical=canonical,
+        limit=size + 1,
+        after=after,
+    )
+    with open_rows(asked) as opened:
+        return PageRows.of(opened.batches, query, size)
+
+
+def hashing(open_rows: Open, query: Query, sent: Sent, limit: int | None = None) -> Iterator[int]:
     """A second scan, in canonical order, for the content hash; says how far it is after each batch."""
-    asked = RowQuery(columns=query.columns, filter=query.filter, canonical=True)
+    asked = RowQuery(columns=query.columns, filter=query.filter, canonical=True, limit=limit)
     with open_rows(asked) as opened:
         hasher = ContentHasher(opened.schema)
         for batch in opened.batches:

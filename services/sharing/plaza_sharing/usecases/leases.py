@@ -75,6 +75,13 @@ class Lease:
                     return
                 yield item
 
+    async def call(self, work: Callable[[], T]) -> T:
+        """What a short blocking reading answers, done in a thread while the grant is kept alive."""
+        await self._refresh()
+        answer = await asyncio.get_running_loop().run_in_executor(self._world.pages, work)
+        await self._refresh()  # a refusal in the meantime ends this reading too
+        return answer
+
     async def _issue(self) -> ReadGrant:
         token = await self._world.security.read_grant(self._right)
         grant = self._world.grants.read(token)

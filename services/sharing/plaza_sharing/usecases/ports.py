@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from plaza_kit.db import Database
 from plaza_kit.db.outbox import Outbox
@@ -16,6 +17,9 @@ from plaza_kit.policy import Resource
 from plaza_lake.tables import Lake
 
 from plaza_sharing.domain.sharing import Dataset
+
+PAGE_THREADS: Final = 32
+"""More than the lake lets work at a time: who waits for a slow page must not keep a quick one waiting."""
 
 
 class Authorizer(Protocol):
@@ -72,3 +76,5 @@ class World:
     security: Security
     now: Callable[[], datetime] = _utc_now
     """UTC."""
+    pages: Executor = field(default_factory=lambda: ThreadPoolExecutor(PAGE_THREADS, "pages"))
+    """Where pages are read: threads of their own, because the loop's are few and others need them."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -215,10 +214,7 @@ class _Answer:
         """One page of the query."""
         query = self._query
         after = start.position if start is not None else None
-        pieces = self._lease.read(lambda: scans.page(self._lease.open, query, after, size + 1))
-        async with aclosing(pieces):
-            batches = [batch async for batch in pieces]
-        found = scans.PageRows.of(batches, query, size)
+        found = await self._lease.call(lambda: scans.page(self._lease.open, query, after, size))
         rows = found.table.num_rows
         if found.more:
             query.check_pageable()
@@ -228,7 +224,7 @@ class _Answer:
         if found.more:
             next_start = Mark(query.version, before + rows, found.position(query), handover.id)
             token = seal(next_start, key, binding(query, self._ground.reader))
-        body = await asyncio.to_thread(found.body, query, token)
+        body, body_sha256 = found.body(token)
         yield self._header(Format.JSON, handover)
         noted = False
         content_sha256 = ""
@@ -242,7 +238,7 @@ class _Answer:
         finally:
             if not noted:
                 await handover.note(rows)
-        yield Trailer(rows, content_sha256, await asyncio.to_thread(_sha256, body))
+        yield Trailer(rows, content_sha256, body_sha256)
 
     async def _content_of_last(self, found: scans.PageRows, start: Mark | None, handover: Handover) -> str:
         """The content hash of the whole query, whose last page this is."""
@@ -250,14 +246,15 @@ class _Answer:
             return handover.delivery.content_sha256  # the last page was asked for before
         if start is None and self._query.is_canonical:
             return (await asyncio.to_thread(found.content, self._query)).sha256
-        content = await self._content()
-        _check(content, (start.before if start is not None else 0) + found.table.num_rows)
+        rows = (start.before if start is not None else 0) + found.table.num_rows
+        content = await self._content(rows + 1)  # one more would show that the pages were not all
+        _check(content, rows)
         return content.sha256
 
-    async def _content(self) -> ContentHash:
-        """By a scan of its own, in canonical order."""
+    async def _content(self, limit: int | None = None) -> ContentHash:
+        """By a scan of its own, in canonical order; few rows are a page, which is quick."""
         sent = scans.Sent()
-        batches = self._lease.read(lambda: scans.hashing(self._lease.open, self._query, sent))
+        batches = self._lease.read(lambda: scans.hashing(self._lease.open, self._query, sent, limit))
         async with aclosing(batches):
             async for _ in batches:
                 pass
@@ -279,13 +276,9 @@ def _chunks(piece: bytes) -> list[bytes]:
     return [piece[at : at + CHUNK_BYTES] for at in range(0, len(piece), CHUNK_BYTES)]
 
 
-def _sha256(body: bytes) -> str:
-    return hashlib.sha256(body).hexdigest()
-
-
 def _check(content: ContentHash, sent: int) -> None:
     if content.rows != sent:
         raise PagesDisagree(
-            f"{sent} rows were sent of a query that has {content.rows}",
+            f"{sent} rows were sent of a query that has {'more' if content.rows > sent else content.rows}",
             remedy="read the dataset as CSV or JSONL; tell its owner that its key is not unique",
         )
