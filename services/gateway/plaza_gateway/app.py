@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from plaza_gateway.console import Console
+from plaza_gateway.console.issuer import Issuer
 from plaza_gateway.door import Door
 from plaza_gateway.door.bodies import BodyLimits
 from plaza_gateway.door.quotas import Budgets, Quotas
@@ -59,7 +60,8 @@ def peers_of(settings: GatewaySettings) -> Peers:
         {
             name: addresses[f"{name.replace('-', '_')}_address"]
             for name in services_behind(frozenset(settings.faces))
-        }
+        },
+        settings.tls(),
     )
 
 
@@ -69,7 +71,13 @@ def create_app(settings: GatewaySettings, peers: Peers) -> FastAPI:
     site = site_of(settings)
     console = None
     if "internal" in faces and settings.console_key_file is not None:
-        console = Console(site, settings.console_url, settings.issuer, settings.console_key_file, peers)
+        console = Console(
+            site,
+            settings.console_url,
+            lambda: Issuer(settings.issuer, connect_to=settings.issuer_connect),
+            settings.console_key_file,
+            peers,
+        )
     app = FastAPI(
         openapi_url=None, docs_url=None, redoc_url=None, lifespan=_lifespan(settings, peers, faces, console)
     )

@@ -6,12 +6,13 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal
 
+from plaza_kit.settings import IssuerSettings, TlsSettings
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 
-class GatewaySettings(BaseSettings):
+class GatewaySettings(TlsSettings, IssuerSettings):
     """Read with `plaza_kit.settings.load`; names in the environment are `PLAZA_` and the field in capitals."""
 
     model_config = SettingsConfigDict(env_prefix="PLAZA_", extra="ignore", frozen=True)
@@ -21,7 +22,6 @@ class GatewaySettings(BaseSettings):
     faces: tuple[Literal["public", "internal"], ...] = Field(
         default=("public", "internal"), min_length=1, description='faces to serve, as JSON: `["public"]`'
     )
-    issuer: str = Field(description="OIDC issuer that people and machines log in at")
     catalogue_address: str = Field(description="gRPC address of catalogue")
     security_address: str = Field(description="gRPC address of security")
     open_data_address: str = Field(description="gRPC address of open-data")

@@ -10,13 +10,27 @@ import plaza_gateway.console
 import pytest
 from jinja2 import Environment, nodes
 from plaza_design.i18n import LOCALES, Language, load_translators
-from plaza_gateway.console import because, contract_form, loading, pages, tasks, views
+from plaza_gateway.console import (
+    because,
+    contract_changes,
+    contract_form,
+    loading,
+    pages,
+    schedules,
+    sources_form,
+    sources_view,
+    standards_form,
+    standards_view,
+    steps_form,
+    tasks,
+    views,
+)
 from plaza_gateway.console.quarantine_view import STATES
 
 CONSOLE = Path(plaza_gateway.console.__file__).parent
 SHEETS = sorted((CONSOLE / "templates").glob("*.html"))
 DESIGN = set(load_translators([LOCALES])[Language.EN].messages)
-ALLOWED = {"null", "UTC+8", "head__in--console"}
+ALLOWED = {"null", "UTC+8", "SHA-256", "head__in--console"}
 """The same in every language; the last is a class."""
 RUN_STATES = ("queued", "leased", "running", "committing", "succeeded", "failed", "cancelled")
 RELEASE_STATES = ("approved", "published", "superseded", "withdrawn", "failed")
@@ -25,13 +39,36 @@ RELEASE_STATES = ("approved", "published", "superseded", "withdrawn", "failed")
 COMPOSED = {
     "cycle.": contract_form.CYCLES,
     "type.": contract_form.TYPES,
+    "step.": [
+        *(f"{kind}{end}" for kind in steps_form.KINDS for end in ("", ".why")),
+        *(f"phase.{phase}" for phase in set(steps_form.PHASES.values())),
+        *(f"field.{kind}" for kind in ("map_codes", "parse_time", "convert_unit", "keep_latest")),
+        *(f"otherwise.{word}" for word in steps_form.UNMAPPED),
+        *("from_unit", "to_unit", "factor", "offset", "divisor"),
+        *("year", "month", "day", "hour", "minute", "second"),
+    ],
+    "step.phase.": set(steps_form.PHASES.values()),
+    "step.field.": ("map_codes", "parse_time", "convert_unit", "keep_latest"),
+    "change.": [f"{meaning}{end}" for meaning in contract_changes.MEANINGS for end in ("", ".means")],
+    "format.": contract_changes.FORMAT,
     "sharing.": contract_form.SHARING,
     "design.light.": get_args(views.Light),
     "design.grade.": contract_form.GRADES,
     "role.": ("data-officer", "steward", "reader", "city-administrator", "auditor"),
     "reason.": pages.REASONS,
     "gate.": [f"{gate}{end}" for gate in pages.GATES for end in ("", ".way")],
-    "complaint.": (*pages.OWN_COMPLAINTS, "columns", "nothing", "pick", "main"),
+    "complaint.": (
+        *pages.OWN_COMPLAINTS,
+        *sources_form.OWN_COMPLAINTS,
+        *standards_form.OWN_COMPLAINTS,
+        "columns",
+        "nothing",
+        "pick",
+        "main",
+        "document",
+        "name",
+        "codes",
+    ),
     "inbox.group.": ("red", "yellow", "none"),
     "task.": [
         f"{kind}{end}"
@@ -47,6 +84,17 @@ COMPOSED = {
     "run.title.": ("infer", "load", "done", "nothing", "failed", "cancelled"),
     "release.state.": RELEASE_STATES,
     "because.": because.KNOWN,
+    "class.": sources_view.CLASSES,
+    "source.state.": sources_view.STATES,
+    "source.kind.": get_args(sources_form.Way),
+    "source.address.": get_args(sources_form.Way),
+    "source.new.where.": get_args(sources_form.Way),
+    "tls.": sources_view.TLS,
+    "rhythm.": schedules.EVERY,
+    "system.": ("active", "retired"),
+    "system.field.": standards_view.SYSTEM_FIELDS,
+    "code.": ("code", *standards_view.COMPARED),
+    "codes.change.": get_args(standards_view.Change),
     "message.": [
         f"{kind}{end}" for kind in (*pages.PROBLEMS, 500, "out", "over", "homeless") for end in ("", ".way")
     ],

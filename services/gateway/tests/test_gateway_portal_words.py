@@ -11,7 +11,7 @@ import pytest
 from jinja2 import Environment, nodes
 from plaza_design import TEMPLATES
 from plaza_design.i18n import Language
-from plaza_gateway.portal import pages, views
+from plaza_gateway.portal import filter_words, pages, views
 from plaza_gateway.portal.asked import OPERATORS
 
 PORTAL = Path(plaza_gateway.portal.__file__).parent
@@ -22,6 +22,7 @@ COMPOSED = {
     "cycle.": [cycle for cycle in get_args(views.UpdateCycle) if cycle != "unspecified"],
     "facet.": get_args(views.FacetName),
     "rows.operator.": [str(n) for n in range(1, len(OPERATORS) + 1)],
+    "rows.wrong.": (*filter_words.KNOWN, "at", "end"),
     "dimension.": get_args(views.Dimension),
     "type.": get_args(views.FieldType),
     "sharing.": get_args(views.SharingClass),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,12 +23,19 @@ class Console:
     """The console of one process. Raises BadConsoleKey when it is made."""
 
     def __init__(
-        self, site: Site, console_url: str | None, issuer: str, key_file: Path, peers: Peers
+        self,
+        site: Site,
+        console_url: str | None,
+        issuer: Callable[[], Issuer],
+        key_file: Path,
+        peers: Peers,
     ) -> None:
+        """`issuer` is asked for at the first request."""
         # Its address is not the portal's: departments come by another way.
         self._site = replace(site, base_url=console_url)
+        self._portal = site.base_url
         self._seal = Seal.of_file(key_file)
-        self._issuer_url = issuer
+        self._new_issuer = issuer
         self._peers = peers
         self._issuer: Issuer | None = None
         self._sessions: Sessions | None = None
@@ -39,7 +47,11 @@ class Console:
             router.add_route("/preferences", preferences, methods=["POST"])
             router.add_route(f"{PREFIX}/{{digest}}/{{name}}", static, methods=["GET"])
         pages = console_router(
-            self._site, self._kept, self._asked, lambda token: OverGrpc(self._peers, token)
+            self._site,
+            self._kept,
+            self._asked,
+            lambda token: OverGrpc(self._peers, token),
+            portal=self._portal if alone else "",
         )
         router.include_router(pages)
         return router
@@ -52,7 +64,7 @@ class Console:
     def _asked(self) -> Issuer:
         # Made at the first request: its connections belong to the loop that serves.
         if self._issuer is None:
-            self._issuer = Issuer(self._issuer_url)
+            self._issuer = self._new_issuer()
         return self._issuer
 
     def _kept(self) -> Sessions:

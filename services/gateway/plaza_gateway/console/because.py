@@ -40,18 +40,65 @@ KNOWN: dict[str, str] = {
     "needed": r"(\S+) is required and has no value",
     "in_table": r"same key as a row that the table has already",
     "first_line": r"same key as line (\d+)",
+    "pattern": r"(?:value )?does not match regex pattern `.+`",
+    "line_no_code": r"line (\d+): has no code",
+    "line_no_name": r"line (\d+): has no name",
+    "line_twice": r"line (\d+): code '(.+)' stands in line \d+ with the same first day",
+    "line_parent": r"line (\d+): parent '(.+)' is no code of the list",
+    "heading": r"line 1: the heading '(.+)' is not one of .+",
+    "no_heading": r"line 1: no column is headed (.+)",
+    "at_least": r"must be at least (\d+) characters?",
+    "at_most": r"must be at most (\d+) characters?",
+    "exists": r"(\S+) exists already(?:, .+)?",
+    "append_all": r"cannot be append without a watermark_column: .+",
+    "replace_new": r"cannot be replace with a watermark_column: .+",
+    "needs_watermark": r"needs a watermark_column",
+    "needs_upsert": r"needs mode upsert: .+",
+    "not_select": r"does not begin with SELECT \(or WITH\)",
+    "one_statement": r"is more than one statement",
+    "not_cron": r"(.+) is not five fields of numbers, \*, lists and ranges",
+    "etag": r"(\S+) was changed since it was read",
+    "source_busy": r"(\S+) is being pulled by (\S+)",
+    "encoding": r"the file is neither UTF-8 nor GB18030",
+    "too_large": r"the file is larger than (\d+) MiB",
     "cells": r"the record has (\d+) fields?, the header \d+",
+    "expired": r"kept are the newest (\d+), those younger than (\d+) h, the last of each day.*, and pinned ones",
+    "gone": r"field \S+ is missing",
+    "retype": r"field (\S+) is \w+, the new one would be \w+",
+    "become_required": r"field (\S+) would become required, .+",
+    "new_required": r"new field (\S+) is required, .+",
+    "key_required": r"key field (\S+) would change whether it is required",
+    "rekey": r"its key is \((.*)\), the new one would be \(.*\)",
+    "empty": r"must be at least 1 char.+|must .+ at least 1 item.+|must not be in list \[0\]|'' is not a field.+",
+    "not_a_field": r"'(.*)' is not a field of the contract",
+    "twice": r"'(.+)' occurs twice",
+    "built_here": r"'(.+)' is built by a step, so the file has no text of it",
+    "built_heading": r"'(.+)' is built by this step and cannot have a source heading as well",
+    "unfit": r"'(.+)' must be an? .+",
+    "zone_missing": r"name the IANA time zone, .+",
+    "zone_unknown": r"'(.+)' is not an IANA time zone",
+    "zone_of_date": r"a date has no time zone: .+",
+    "too_few": r"must contain at least (\d+) item\(s\)",
+    "one_sign": r"must be 1 characters|must be one character",
+    "keyless": r"rows without a key are never the same: .+",
+    "other_unit": r"'(.+)' is not the unit of '.+', '(.+)': .+",
+    "sign_within": r"'(.+)' stands in the values of '(.+)': .+",
+    "zero": r"must not be zero",
 }
 """Message id (after `because.`) and the sentence that it stands for."""
 
 
 def because(words: Translator, sentence: str) -> Markup:
     """The sentence in the language of the page, else as it was said, marked as English."""
-    if words.language is Language.EN:
-        return escape(sentence)
     for key, pattern in KNOWN.items():
         found = re.fullmatch(pattern, sentence)
         if found is not None:
             values: dict[str, str] = dict(zip("xy", found.groups(), strict=False))
             return words.markup(f"because.{key}", None, **values)
+    if words.language is Language.EN:
+        return escape(sentence)
+    said = sentence.split("; ")
+    if len(said) > 1:
+        # Several complaints about one place.
+        return Markup("; ").join(because(words, each) for each in said)
     return Markup('<span lang="en">{}</span>').format(sentence)

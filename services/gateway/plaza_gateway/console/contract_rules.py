@@ -1,73 +1,70 @@
-"""What follows in steps and rules when fields of a contract are renamed, left out, or given quality rules."""
+"""What follows in steps and rules when fields of a contract are renamed, left out, or given quality rules; pure."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any, Protocol
+from typing import Any
 
 from plaza.common.v1 import contract_pb2, grades_pb2
 
-from plaza_gateway.transcode.problems import Complaint, Problem
-
 EVERY = 100.0
 """Percent of values that must lie between the bounds; fewer make the rule broken."""
+_NAME = re.compile("[a-z][a-z0-9_]{0,62}")
+PLACES = ("min", "max", "nulls")
+"""Smallest value, largest value, most percent without a value: what the form shows of a field's rules."""
+
+Contract = contract_pb2.Contract
+Rule = contract_pb2.QualityRule
+Texts = Mapping[str, str]
 
 
-class Ruled(Protocol):
-    """What a person wrote about one field."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def smallest(self) -> str: ...
-    @property
-    def largest(self) -> str: ...
-    @property
-    def most_missing(self) -> str: ...
-    @property
-    def left_out(self) -> bool: ...
+def shown(contract: Contract) -> dict[str, dict[str, str]]:
+    """The rules of the fields as the form has them, by name and PLACES; other rules it does not show."""
+    texts = {each.name: dict.fromkeys(PLACES, "") for each in contract.fields}
+    for name, rule in _ranges(contract).items():
+        if name in texts:
+            texts[name]["min"] = _text(rule.range.minimum) if rule.range.HasField("minimum") else ""
+            texts[name]["max"] = _text(rule.range.maximum) if rule.range.HasField("maximum") else ""
+    for name, rule in _shares(contract).items():
+        if name in texts:
+            texts[name]["nulls"] = _text(100 - rule.threshold_percent)
+    return texts
 
 
-def add(contract: contract_pb2.Contract, fields: Sequence[Ruled]) -> None:
-    """Rules for what was written. Raises Problem that names each place where no number stands."""
-    wrong: list[Complaint] = []
-
-    def number(text: str, place: str, most: float = math.inf) -> float | None:
-        if not text:
-            return None
-        try:
-            found = float(text)
-        except ValueError:
-            found = math.nan
-        if not math.isfinite(found) or (most is not math.inf and not 0 <= found <= most):
-            wrong.append(Complaint("body", place, ""))
-            return None
-        return found
-
-    for at, each in enumerate(fields):
-        if each.left_out:
+def put(contract: Contract, wanted: Sequence[tuple[str, Texts]]) -> list[tuple[int, str]]:
+    """Makes the rules of the fields, given by name in their order, say this. The places where no number stands are
+    told by number of the field; there the rule stays. A field without a proper name gets none yet: the rule would
+    keep that name."""
+    now = shown(contract)
+    told: list[tuple[int, str]] = []
+    for number, (name, texts) in enumerate(wanted):
+        before = now[name]
+        if texts == before or not _NAME.fullmatch(name):
             continue
-        lowest, highest = number(each.smallest, f"f{at}.min"), number(each.largest, f"f{at}.max")
-        missing = number(each.most_missing, f"f{at}.nulls", 100)
-        if lowest is not None or highest is not None:
-            rule = contract.rules.add(
-                id=f"{each.name}-range", dimension=grades_pb2.DIMENSION_ACCURACY, threshold_percent=EVERY
-            )
-            rule.range.CopyFrom(contract_pb2.RangeCheck(field=each.name, minimum=lowest, maximum=highest))
-        if missing is not None:
-            rule = contract.rules.add(
-                id=f"{each.name}-null-share",
-                dimension=grades_pb2.DIMENSION_COMPLETENESS,
-                threshold_percent=100 - missing,
-            )
-            rule.not_null.field = each.name
-    if wrong:
-        raise Problem(400, "NOT_A_NUMBER", "", errors=tuple(wrong))
+        numbers = {place: _number(texts[place], 100 if place == "nulls" else math.inf) for place in PLACES}
+        wrong = [place for place in PLACES if texts[place] and numbers[place] is None]
+        told.extend((number, place) for place in wrong)
+        if wrong:
+            continue
+        if any(texts[place] != before[place] for place in ("min", "max")):
+            _put_range(contract, name, numbers["min"], numbers["max"])
+        if texts["nulls"] != before["nulls"]:
+            _put_share(contract, name, numbers["nulls"])
+    return told
 
 
-def rename(contract: contract_pb2.Contract, renamed: Mapping[str, str]) -> None:
+def others(contract: Contract) -> int:
+    """How many rules the form does not show."""
+    names = {each.name for each in contract.fields}
+    return len(contract.rules) - sum(
+        len(names & each.keys()) for each in (_ranges(contract), _shares(contract))
+    )
+
+
+def rename(contract: Contract, renamed: Mapping[str, str]) -> None:
     """Steps and rules speak of the fields by their new names."""
     for each in (*contract.steps, *contract.rules):
         kind = _kind(each)
@@ -78,18 +75,82 @@ def rename(contract: contract_pb2.Contract, renamed: Mapping[str, str]) -> None:
             several[:] = [renamed.get(one, one) for one in several]
 
 
-def leave_out(contract: contract_pb2.Contract, names: AbstractSet[str]) -> None:
-    """Takes fields out, with the rules about them and the steps that fill or change only them. A step that reads
-    one of them for another field stays: the catalogue says what is missing."""
+def leave_out(contract: Contract, names: AbstractSet[str]) -> tuple[int, ...]:
+    """Takes out the rules about fields that go, and the steps that fill or change only them. A step that reads one
+    of them for another field stays: the catalogue says what is missing. Tells which steps stay, by number."""
+    staying = tuple(at for at, each in enumerate(contract.steps) if not _only_for(_kind(each), names))
     if not names:
-        return
-    _keep(contract.fields, lambda each: each.name not in names)
+        return staying
     _keep(contract.rules, lambda each: not names & _named(_kind(each)))
     _keep(contract.steps, lambda each: not _only_for(_kind(each), names))
     for step in contract.steps:
         kind = _kind(step)
         if "fields" in _fields_of(kind):
             kind.fields[:] = [name for name in kind.fields if name not in names]
+    return staying
+
+
+def _ranges(contract: Contract) -> dict[str, Rule]:
+    """The first that counts every row, by field."""
+    found: dict[str, Rule] = {}
+    for each in contract.rules:
+        if each.WhichOneof("check") == "range" and each.threshold_percent == EVERY:
+            found.setdefault(each.range.field, each)
+    return found
+
+
+def _shares(contract: Contract) -> dict[str, Rule]:
+    found: dict[str, Rule] = {}
+    for each in contract.rules:
+        if each.WhichOneof("check") == "not_null":
+            found.setdefault(each.not_null.field, each)
+    return found
+
+
+def _put_range(contract: Contract, name: str, lowest: float | None, highest: float | None) -> None:
+    rule = _ranges(contract).get(name)
+    if lowest is None and highest is None:
+        _keep(contract.rules, lambda each: each != rule)
+        return
+    if rule is None:
+        rule = contract.rules.add(
+            id=_free(contract, f"{name}-range"),
+            dimension=grades_pb2.DIMENSION_ACCURACY,
+            threshold_percent=EVERY,
+        )
+    rule.range.CopyFrom(contract_pb2.RangeCheck(field=name, minimum=lowest, maximum=highest))
+
+
+def _put_share(contract: Contract, name: str, missing: float | None) -> None:
+    rule = _shares(contract).get(name)
+    if missing is None:
+        _keep(contract.rules, lambda each: each != rule)
+        return
+    if rule is None:
+        rule = contract.rules.add(
+            id=_free(contract, f"{name}-null-share"), dimension=grades_pb2.DIMENSION_COMPLETENESS
+        )
+        rule.not_null.field = name
+    rule.threshold_percent = 100 - missing
+
+
+def _free(contract: Contract, id_: str) -> str:
+    taken = {each.id for each in contract.rules}
+    return next(one for one in (id_, *(f"{id_}-{n}" for n in range(2, len(taken) + 3))) if one not in taken)
+
+
+def _number(text: str, most: float) -> float | None:
+    try:
+        found = float(text)
+    except ValueError:
+        return None
+    if not math.isfinite(found) or (most is not math.inf and not 0 <= found <= most):
+        return None
+    return found
+
+
+def _text(value: float) -> str:
+    return f"{round(value, 10):.15g}"
 
 
 _ONE = frozenset(("target", "field", "year", "month", "day", "hour", "minute", "second"))

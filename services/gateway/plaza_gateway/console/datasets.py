@@ -7,8 +7,6 @@ import asyncio
 from starlette.responses import Response
 
 from plaza_gateway.console import pages, views
-from plaza_gateway.console.desk import each
-from plaza_gateway.console.front import held
 from plaza_gateway.console.visits import Visit, go, html, request_id, status_of, whole_number
 from plaza_gateway.transcode.problems import Problem
 
@@ -30,8 +28,8 @@ async def datasets(visit: Visit) -> Response:
     page_count = max(-(-len(matching) // ROWS), 1)
     number = min(max(whole_number(visit.asked("page"), 1), 1), page_count)
     shown = matching[(number - 1) * ROWS : number * ROWS]
-    counts = await each([held(visit, one.name) for one in shown])
-    rows = tuple(views.dataset_row(one, n) for one, n in zip(shown, counts, strict=True))
+    held = await visit.desk.held_rows(visit.department)
+    rows = tuple(views.dataset_row(one, held.get(one.name, 0)) for one in shown)
     listed = pages.Listed(rows, len(matching), len(found), number, page_count, words, unloaded)
     return html(pages.datasets(visit, listed))
 
@@ -39,16 +37,16 @@ async def datasets(visit: Visit) -> Response:
 async def dataset(visit: Visit, refusal: Problem | None = None) -> Response:
     """One dataset."""
     name = visit.dataset
-    found, versions, runs, releases, quarantined = await asyncio.gather(
+    found, versions, runs, releases, held = await asyncio.gather(
         visit.desk.dataset(name),
         visit.desk.versions(name),
         visit.desk.runs(visit.department, name),
         visit.desk.releases(name),
-        held(visit, name),
+        visit.desk.held_rows(visit.department),
     )
     body = pages.dataset(
         visit,
-        views.dataset_row(found, quarantined),
+        views.dataset_row(found, held.get(name, 0)),
         views.version_rows(versions),
         tuple(views.run_view(run) for run in runs),
         tuple(views.release_row(release) for release in releases),

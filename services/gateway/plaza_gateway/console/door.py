@@ -45,6 +45,7 @@ class Door:
     issuer: Callable[[], Issuer]
     desk: Callable[[str], Desk]
     clock: Clock
+    portal: str | None = ""
 
     # Log-in and log-out
 
@@ -142,7 +143,7 @@ class Door:
         desk = self.desk(session.tokens.access)
         person = await self._person(desk, request.cookies.get(DEPARTMENT, ""))
         frame = self._frame(request, person)
-        visit = Visit(request, session, desk, person, frame, form)
+        visit = Visit(request, session, desk, person, frame, form, self.portal)
         if not person.department:
             return html(pages.homeless(visit), 403)
         try:

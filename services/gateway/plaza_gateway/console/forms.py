@@ -20,9 +20,11 @@ from plaza_gateway.console.sessions import Session
 CSRF = "csrf"
 """Name of the hidden field."""
 LONGEST_FORM = 4 * 1024 * 1024
-"""Bytes: a contract has up to 1,600 fields with eleven values each."""
-_MOST_FIELDS = 20_000
+"""Bytes: a contract has up to 1,600 fields with fourteen values each."""
+_MOST_FIELDS = 60_000
+"""Steps name fields too."""
 _LONGEST_VALUE = 4096
+_MOST_BESIDE_FILE = 20
 _FILE = "file"
 
 
@@ -168,12 +170,14 @@ class FileForm:
             self._pieces.append(bytes(data[start:end]))
             return
         self._value += data[start:end]
-        if len(self._value) > _LONGEST_VALUE or len(self.fields) > 20:
+        if len(self._value) > _LONGEST_VALUE:
             raise BadForm("The form is too long.", remedy="Send less.")
 
     def _end(self) -> None:
         if self._part.name != _FILE:
             self.fields[self._part.name] = self._value.decode("utf-8", "replace")
+        if len(self.fields) > _MOST_BESIDE_FILE:
+            raise BadForm("The form has too many fields.", remedy="Send it from the page.")
 
     def _finish(self) -> None:
         self._over = True

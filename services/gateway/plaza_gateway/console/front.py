@@ -14,7 +14,7 @@ from plaza_gateway.console.desk import each
 from plaza_gateway.console.visits import Visit, html
 
 LOOKED_AT = 100
-"""Datasets whose quarantine and releases the front page asks for: those that were loaded last."""
+"""Datasets whose releases the front page asks for: those that were loaded last."""
 
 
 async def inbox(visit: Visit) -> Response:
@@ -23,11 +23,10 @@ async def inbox(visit: Visit) -> Response:
         visit.desk.datasets(visit.department), visit.desk.runs(visit.department)
     )
     lately = latest(datasets, runs)
-    counts, releases = await asyncio.gather(
-        each([held(visit, name) for name in lately]), each([_releases(visit, name) for name in lately])
+    held, releases = await asyncio.gather(
+        visit.desk.held_rows(visit.department), each([_releases(visit, name) for name in lately])
     )
-    held_by = dict(zip(lately, counts, strict=True))
-    rows = [views.dataset_row(found, held_by.get(found.name)) for found in datasets]
+    rows = [views.dataset_row(found, held.get(found.name, 0)) for found in datasets]
     view = tasks.inbox(rows, [views.run_view(run) for run in runs], dict(releases))
     return html(pages.inbox(visit, view))
 
@@ -40,12 +39,6 @@ def latest(datasets: Sequence[cat.Dataset], runs: Sequence[ing.Run]) -> list[str
     loaded.sort(key=lambda found: found.latest_version.commit_time.ToNanoseconds(), reverse=True)
     names = dict.fromkeys([*(name for name in lately if name in there), *(found.name for found in loaded)])
     return list(names)[:LOOKED_AT]
-
-
-async def held(visit: Visit, dataset: str) -> int:
-    """How many refused rows of a dataset wait for repair."""
-    page = await visit.desk.quarantine(dataset, "", ing.QUARANTINE_STATE_HELD, 1, "")
-    return page.total_size
 
 
 async def _releases(visit: Visit, dataset: str) -> tuple[str, tuple[views.ReleaseRow, ...]]:

@@ -77,11 +77,16 @@ class Issuer:
     """Talks with the issuer for one public client. Raises IssuerUnavailable when it does not answer."""
 
     def __init__(
-        self, issuer: str, *, http: httpx.AsyncClient | None = None, clock: Callable[[], float] = time.time
+        self,
+        issuer: str,
+        *,
+        connect_to: str = "",
+        http: httpx.AsyncClient | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._issuer = issuer
         self._own_http = http is None
-        self._http = http if http is not None else issuer_client()
+        self._http = http if http is not None else issuer_client(issuer, connect_to)
         self._clock = clock
         self._known: dict[str, str] = {}
         self._keys = SigningKeys(IssuerMetadata(issuer, self._http), self._http, ALGORITHMS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ MODES: Mapping[str, ing.LoadMode.ValueType] = {
     "upsert": ing.LOAD_MODE_UPSERT,
     "replace": ing.LOAD_MODE_REPLACE,
 }
+_DATASET = re.compile("[a-z][a-z0-9-]{0,62}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +83,16 @@ async def run(visit: Visit) -> Response:
     """How far a run is, and what came of it."""
     found = await visit.desk.run(visit.run)
     view = views.run_view(found)
+    dataset = visit.asked("contract")
+    if not _DATASET.fullmatch(dataset) or view.kind != "infer":
+        dataset = ""
     if view.kind == "infer" and found.HasField("proposal"):
-        return go(f"/console/register/{view.id}")
-    return html(pages.run(visit, view))
+        return go(
+            f"/console/datasets/{dataset}/contract?run={view.id}"
+            if dataset
+            else f"/console/register/{view.id}"
+        )
+    return html(pages.run(visit, view, dataset))
 
 
 async def cancel(visit: Visit) -> Response:

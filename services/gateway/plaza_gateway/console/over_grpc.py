@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from contextlib import aclosing
-from typing import TypedDict, TypeVar
 
 import grpc
 from plaza.catalogue.v1 import catalogue_pb2 as cat
@@ -15,29 +14,22 @@ from plaza.opendata.v1 import opendata_pb2 as opn
 from plaza.opendata.v1.opendata_pb2_grpc import ReleaseServiceStub
 from plaza.security.v1 import security_pb2 as sec
 from plaza.security.v1.security_pb2_grpc import CallerServiceStub
-from plaza_kit import telemetry
 from plaza_kit.rpc.client import Peers
 
+from plaza_gateway.console.calling import Carried, carried
+from plaza_gateway.console.calling import answer as _answer
+from plaza_gateway.console.contracts_over_grpc import ContractsOverGrpc
+from plaza_gateway.console.sources_over_grpc import SourcesOverGrpc
+from plaza_gateway.console.standards_over_grpc import StandardsOverGrpc
 from plaza_gateway.streams.file_bodies import CHUNK
 from plaza_gateway.streams.sending import answer_to, file_messages
 from plaza_gateway.transcode.problems import Problem
 
-SECONDS = 10.0
-"""How long a page waits for a service."""
 UPLOAD_SECONDS = 3600.0
 WATCH_SECONDS = 280.0
 """An access token lives five minutes; the browser opens the stream again."""
 RUNS = 50
 """Runs that a page looks back over."""
-
-Answer = TypeVar("Answer")
-
-
-class Carried(TypedDict):
-    """What every call takes along."""
-
-    timeout: float
-    metadata: tuple[tuple[str, str], ...]
 
 
 class OverGrpc:
@@ -49,6 +41,9 @@ class OverGrpc:
         self._catalogue = CatalogueServiceStub(peers.channel("catalogue"))
         self._ingestion = IngestionServiceStub(peers.channel("ingestion"))
         self._releases = ReleaseServiceStub(peers.channel("open-data"))
+        self.contracts = ContractsOverGrpc(peers, token)
+        self.sources = SourcesOverGrpc(peers, token)
+        self.standards = StandardsOverGrpc(peers, token)
 
     async def caller(self) -> sec.Caller:
         """Who the services say it is."""
@@ -173,6 +168,12 @@ class OverGrpc:
         )
         return await _answer(self._ingestion.IngestUpload(request, **self._carried))
 
+    async def held_rows(self, department: str) -> dict[str, int]:
+        """How many refused rows wait for repair, by dataset; datasets without any are left out."""
+        request = ing.CountHeldRowsRequest(parent=department)
+        counted = await _answer(self._ingestion.CountHeldRows(request, **self._carried))
+        return {each.dataset: each.rows for each in counted.datasets}
+
     async def quarantine(
         self, dataset: str, run: str, state: ing.QuarantineState.ValueType, size: int, token: str
     ) -> ing.ListQuarantinedRowsResponse:
@@ -224,15 +225,8 @@ class OverGrpc:
 
     @property
     def _metadata(self) -> tuple[tuple[str, str], ...]:
-        return (("authorization", f"Bearer {self._token}"), *telemetry.inject().items())
+        return self._carried["metadata"]
 
     @property
     def _carried(self) -> Carried:
-        return {"timeout": SECONDS, "metadata": self._metadata}
-
-
-async def _answer(call: Awaitable[Answer]) -> Answer:
-    try:
-        return await call
-    except grpc.aio.AioRpcError as error:
-        raise Problem.of_rpc(error) from error
+        return carried(self._token)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -14,19 +13,17 @@ from jinja2 import Environment, pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup
 from plaza.catalogue.v1 import catalogue_pb2 as cat
-from plaza.ingestion.v1 import ingestion_pb2 as ing
 from plaza_design import formats
 from plaza_design.headers import PAGE_HEADERS
 from plaza_design.i18n import LOCALES, Language, Translator, load_translators
 from plaza_design.pages import Frame, environment, page_numbers, render
 
-from plaza_gateway.console import contract_form
+from plaza_gateway.console import contract_changes, contract_form, rights, steps_form
 from plaza_gateway.console.because import because
-from plaza_gateway.console.contract_form import Draft
 from plaza_gateway.console.quarantine_view import STATES, QuarantineView
 from plaza_gateway.console.tasks import Inbox
 from plaza_gateway.console.views import DatasetRow, MetadataRow, ReleaseRow, RunView, VersionRow
-from plaza_gateway.transcode.problems import Complaint, Problem
+from plaza_gateway.transcode.problems import Problem
 
 if TYPE_CHECKING:
     from plaza_gateway.console.describing import Description
@@ -66,7 +63,6 @@ FIELDS = (
 )
 """Directory fields as versions of the metadata name them."""
 PROBLEMS = (400, 401, 403, 404, 409, 413, 429, 503)
-_NUMBER = re.compile(r"f\d+\.(min|max|nulls)")
 _HERE = Path(__file__).resolve().parent
 
 
@@ -80,7 +76,15 @@ def translators() -> dict[Language, Translator]:
 def templates() -> Environment:
     """The console's templates."""
     env = environment(_HERE / "templates")
-    env.globals.update(form=contract_form, known_reasons=REASONS, known_gates=GATES, known_fields=FIELDS)
+    env.globals.update(
+        form=contract_form,
+        steps=steps_form,
+        differing=contract_changes,
+        known_reasons=REASONS,
+        known_gates=GATES,
+        known_fields=FIELDS,
+    )
+    env.globals.update(sees_sources=rights.sees_sources)
     env.filters.update(signed=_signed, table_moment_or_none=_moment, because=_because)
     return env
 
@@ -216,24 +220,12 @@ def register(visit: Visit, problem: Problem | None) -> str:
     return _page(visit, "register.html", "register", problem=problem, errors=_errors(problem))
 
 
-def contract(visit: Visit, run: ing.Run, draft: Draft, problem: Problem | None, request_id: str) -> str:
-    """The contract editor."""
+def run(visit: Visit, view: RunView, dataset: str) -> str:
+    """How far a run is. `dataset`: id of the one whose contract is to be changed after the file is read."""
+    part = "register" if view.kind == "infer" and not dataset else "datasets"
     return _page(
-        visit,
-        "contract.html",
-        "register",
-        run=run,
-        draft=draft,
-        problem=problem,
-        errors=_errors(problem, draft),
-        request_id=request_id,
+        visit, "run.html", part, run=view, now=progress(visit.frame.words, view), of_contract=dataset
     )
-
-
-def run(visit: Visit, view: RunView) -> str:
-    """How far a run is."""
-    part = "register" if view.kind == "infer" else "datasets"
-    return _page(visit, "run.html", part, run=view, now=progress(visit.frame.words, view))
 
 
 def progress(words: Translator, view: RunView) -> dict[str, Any]:
@@ -297,27 +289,23 @@ def _page(visit: Visit, template: str, part: str, **values: object) -> str:
     return render(templates(), template, visit.frame, visit=visit, part=part, **values)
 
 
-def _errors(problem: Problem | None, draft: Draft | None = None) -> Mapping[str, str]:
+def _errors(problem: Problem | None) -> Mapping[str, str]:
     """What is wrong by the place in the form: a text of the service, or empty where the console has words."""
     if problem is None:
         return {}
     found: dict[str, str] = {}
     for complaint in problem.errors:
-        place = contract_form.place_of(complaint, draft)
-        if place == "main" and _is_own(complaint):
-            place = complaint.pointer
+        place = complaint.pointer if complaint.pointer in OWN_COMPLAINTS else "main"
         said = "" if place in OWN_COMPLAINTS else complaint.detail
         found[place] = f"{found[place]}; {said}" if found.get(place) and said else said
     return found
 
 
-def _is_own(complaint: Complaint) -> bool:
-    """Does the console itself complain, naming the place in the form?"""
-    return complaint.pointer in OWN_COMPLAINTS or bool(_NUMBER.fullmatch(complaint.pointer))
-
-
 @pass_context
 def _because(context: Context, sentence: str) -> Markup:
+    if isinstance(sentence, Markup):
+        # The console's own words.
+        return sentence
     frame = context["frame"]
     assert isinstance(frame, Frame)
     return because(frame.words, sentence)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
+
 from plaza.ingestion.v1 import ingestion_pb2 as ing
 from starlette.responses import Response
 
-from plaza_gateway.console import contract_form, pages, views
+from plaza_gateway.console import contract_draft, contract_form, contract_pages, pages, views
+from plaza_gateway.console.contract_choices import code_lists
 from plaza_gateway.console.contract_form import Draft
 from plaza_gateway.console.loading import Chosen, load_form
 from plaza_gateway.console.visits import Visit, go, html, request_id, status_of, upload
@@ -34,7 +38,7 @@ async def contract(visit: Visit) -> Response:
     run = await visit.desk.run(visit.run)
     if not run.HasField("proposal"):
         return go(f"/console/runs/{visit.request.path_params['run']}")
-    return _editor(visit, run, contract_form.proposed(run))
+    return await _editor(visit, run, contract_form.proposed(run))
 
 
 async def register(visit: Visit) -> Response:
@@ -43,6 +47,9 @@ async def register(visit: Visit) -> Response:
     if not run.HasField("proposal"):
         return go(f"/console/runs/{visit.request.path_params['run']}")
     draft = contract_form.filled_in(visit.form, run)
+    edited = contract_draft.acted(draft.contract, visit.form.get("do", ""), visit.form)
+    if edited is not None:
+        return await _editor(visit, run, replace(draft, contract=edited))
     try:
         made = await visit.desk.register(
             visit.department,
@@ -51,9 +58,9 @@ async def register(visit: Visit) -> Response:
             visit.form.get("request_id", ""),
         )
     except Problem as problem:
-        if problem.status not in (400, 409):
+        if problem.status not in (400, 403, 409):
             raise
-        return _editor(visit, run, draft, problem)
+        return await _editor(visit, run, draft, problem)
     # From here on the dataset is there; a load that is refused is told on its own page.
     try:
         loading = await visit.desk.ingest(made.name, run.upload, ing.LOAD_MODE_APPEND, "", "")
@@ -62,5 +69,8 @@ async def register(visit: Visit) -> Response:
     return go(f"/console/runs/{views.last(loading.name)}")
 
 
-def _editor(visit: Visit, run: ing.Run, draft: Draft, problem: Problem | None = None) -> Response:
-    return html(pages.contract(visit, run, draft, problem, request_id()), status_of(problem))
+async def _editor(visit: Visit, run: ing.Run, draft: Draft, problem: Problem | None = None) -> Response:
+    lists = await code_lists(visit)
+    # A contract of 1,600 fields takes a second to write down; others go on meanwhile.
+    body = await asyncio.to_thread(contract_pages.proposal, visit, run, draft, lists, problem, request_id())
+    return html(body, status_of(problem))

@@ -11,7 +11,17 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from plaza_gateway.console import datasets, describing, front, loading, registering, repairing
+from plaza_gateway.console import (
+    adopting,
+    datasets,
+    describing,
+    front,
+    loading,
+    registering,
+    repairing,
+    sources,
+    standards,
+)
 from plaza_gateway.console.desk import Desk
 from plaza_gateway.console.door import CALLBACK, Body, Clock, Door
 from plaza_gateway.console.issuer import Issuer
@@ -21,10 +31,14 @@ from plaza_gateway.portal.views import Site
 from plaza_gateway.transcode.problems import Problem
 
 _ONE = "/console/datasets/{dataset}"
+_SOURCE = "/console/sources/{source}"
+_CODES = "/console/codes/{list}"
 _SHOWN: tuple[tuple[str, Page], ...] = (
     (HOME, front.inbox),
     ("/console/datasets", datasets.datasets),
     (_ONE, datasets.dataset),
+    (f"{_ONE}/contract", adopting.contract_form),
+    (f"{_ONE}/contract/document", adopting.document),
     (f"{_ONE}/edit", describing.edit_form),
     (f"{_ONE}/history", describing.history),
     (f"{_ONE}/load", loading.load_form),
@@ -32,10 +46,25 @@ _SHOWN: tuple[tuple[str, Page], ...] = (
     (f"{_ONE}/quarantine/export", repairing.export),
     ("/console/register", registering.register_form),
     ("/console/register/{run}", registering.contract),
+    ("/console/sources", sources.sources),
+    (_SOURCE, sources.source),
+    ("/console/register-source", sources.register_form),
+    ("/console/systems", standards.systems),
+    ("/console/systems/{system}", standards.system),
+    ("/console/register-system", standards.system_form),
+    ("/console/codes", standards.lists),
+    (_CODES, standards.code_list),
+    (f"{_CODES}/versions/{{version}}", standards.code_list),
+    (f"{_CODES}/differences", standards.compare),
+    (f"{_CODES}/add", standards.version_form),
+    ("/console/add-codes", standards.version_form),
     ("/console/runs/{run}", loading.run),
     ("/console/runs/{run}/events", loading.events),
 )
 _SENT: tuple[tuple[str, Page, Body], ...] = (
+    (f"{_ONE}/contract", adopting.contract, "form"),
+    (f"{_ONE}/contract/document", adopting.document_sent, "file"),
+    (f"{_ONE}/contract/infer", adopting.infer, "file"),
     (f"{_ONE}/edit", describing.edit, "form"),
     (f"{_ONE}/history/{{version}}/restore", describing.restore, "form"),
     (f"{_ONE}/load", loading.load, "file"),
@@ -45,6 +74,14 @@ _SENT: tuple[tuple[str, Page, Body], ...] = (
     (f"{_ONE}/release", datasets.release, "form"),
     ("/console/register", registering.infer, "file"),
     ("/console/register/{run}", registering.register, "form"),
+    (f"{_SOURCE}/pull", sources.pull, "form"),
+    (f"{_SOURCE}/pause", sources.pause, "form"),
+    (f"{_SOURCE}/resume", sources.resume, "form"),
+    (f"{_SOURCE}/schedule", sources.schedule, "form"),
+    ("/console/register-source", sources.register, "form"),
+    ("/console/register-system", standards.register_system, "form"),
+    (f"{_CODES}/add", standards.add_version, "file"),
+    ("/console/add-codes", standards.add_version, "file"),
     ("/console/runs/{run}/cancel", loading.cancel, "form"),
 )
 
@@ -55,10 +92,13 @@ def console_router(
     issuer: Callable[[], Issuer],
     desk: Callable[[str], Desk],
     clock: Clock = lambda: datetime.now(UTC),
+    *,
+    portal: str | None = "",
 ) -> APIRouter:
     """Routes below `/console`; none is in the OpenAPI. `sessions` and `issuer` are asked for with each request:
-    they belong to the running loop. `desk` opens the services for an access token."""
-    door = Door(site, sessions, issuer, desk, clock)
+    they belong to the running loop. `desk` opens the services for an access token. `portal`: what stands before
+    its paths, nothing when it is here; None: nobody knows where it is."""
+    door = Door(site, sessions, issuer, desk, clock, portal)
     router = APIRouter(include_in_schema=False)
     router.add_route("/console", _front, methods=["GET"])
     router.add_route("/console/login", door.login, methods=["GET"])

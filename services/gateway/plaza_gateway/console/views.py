@@ -6,7 +6,7 @@ Times are aware. `None` means “not known” and is written as such.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -15,6 +15,9 @@ from plaza.common.v1 import contract_pb2, grades_pb2, runs_pb2
 from plaza.ingestion.v1 import ingestion_pb2 as ing
 from plaza.opendata.v1 import opendata_pb2 as opn
 from plaza_design.i18n import LocalText
+
+from plaza_gateway.console import steps_form
+from plaza_gateway.console.steps_form import StepDraft
 
 Light = Literal["green", "yellow", "red", "none"]
 
@@ -53,6 +56,11 @@ class VersionRow:
     more_rows: int | None = None
     more_score: float | None = None
     contract: int = 0
+    expired: bool = False
+    """Its rows are kept no more."""
+    expired_at: datetime | None = None
+    expired_by: str = ""
+    """The rule that it expired by. A sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +85,7 @@ class DatasetRow:
     quarantined: int | None = None
     rules: int = 0
     """Quality rules of the contract in force; without any no score is to be waited for."""
+    steps: tuple[StepDraft, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +132,10 @@ class RunView:
     """Rows in a second."""
     remaining: int | None = None
     """Seconds."""
+    source: str = ""
+    """Id of the source that it pulls; empty: somebody sent the file."""
+    unchanged: bool = False
+    """The source had nothing new."""
 
     @property
     def ended(self) -> bool:
@@ -180,10 +193,10 @@ def dataset_row(found: cat.Dataset, quarantined: int | None = None) -> DatasetRo
         id=last(found.name),
         title=LocalText(found.display_name, found.display_name_en),
         description=found.description,
-        grade=_word(grades_pb2.CityLevel, found.city_level, "CITY_LEVEL_"),
-        sharing=_word(grades_pb2.SharingClass, getattr(found.sharing, "class"), "SHARING_CLASS_"),
+        grade=word(grades_pb2.CityLevel, found.city_level, "CITY_LEVEL_"),
+        sharing=word(grades_pb2.SharingClass, getattr(found.sharing, "class"), "SHARING_CLASS_"),
         condition=found.sharing.condition,
-        cycle=_word(cat.UpdateCycle, found.update_cycle, "UPDATE_CYCLE_") or "unspecified",
+        cycle=word(cat.UpdateCycle, found.update_cycle, "UPDATE_CYCLE_") or "unspecified",
         licence=found.licence,
         code=found.code,
         opened=found.opening.allowed,
@@ -194,6 +207,7 @@ def dataset_row(found: cat.Dataset, quarantined: int | None = None) -> DatasetRo
         fields=tuple(_field(each, key) for each in found.contract.fields),
         quarantined=quarantined,
         rules=len(found.contract.rules),
+        steps=tuple(steps_form.drafted(each) for each in found.contract.steps),
     )
 
 
@@ -205,20 +219,8 @@ def version_rows(found: Sequence[cat.Version]) -> tuple[VersionRow, ...]:
         more_score = None
         if before is not None and row.score is not None and before.score is not None:
             more_score = row.score - before.score
-        told.append(
-            VersionRow(
-                row.version,
-                row.rows,
-                row.added,
-                row.refused,
-                row.committed_at,
-                row.score,
-                row.light,
-                more_rows=row.rows - before.rows if before is not None else None,
-                more_score=more_score,
-                contract=row.contract,
-            )
-        )
+        more_rows = row.rows - before.rows if before is not None else None
+        told.append(replace(row, more_rows=more_rows, more_score=more_score))
     return tuple(told)
 
 
@@ -228,9 +230,10 @@ def run_view(run: ing.Run) -> RunView:
     return RunView(
         id=last(run.name),
         kind="infer" if run.kind == ing.RUN_KIND_INFER else "load",
-        state=_word(runs_pb2.RunState, run.state, "RUN_STATE_") or "queued",
+        state=word(runs_pb2.RunState, run.state, "RUN_STATE_") or "queued",
         dataset=last(run.dataset) if run.dataset else "",
-        file_name=run.file_name,
+        # A pull has no file before it came: then it goes by the name of its source.
+        file_name=run.file_name or last(run.source),
         started_by=run.started_by,
         started_at=moment(run, "create_time"),
         ended_at=moment(run, "end_time"),
@@ -243,11 +246,13 @@ def run_view(run: ing.Run) -> RunView:
         version=run.version,
         warnings=tuple(run.warnings),
         error=error,
-        mode=_word(ing.LoadMode, run.mode, "LOAD_MODE_") or "append",
+        mode=word(ing.LoadMode, run.mode, "LOAD_MODE_") or "append",
         replay=run.replay,
         removed=run.rows_removed,
         rate=run.rate if run.HasField("rate") else None,
         remaining=run.remaining_seconds if run.HasField("remaining_seconds") else None,
+        source=last(run.source),
+        unchanged=run.unchanged,
     )
 
 
@@ -267,7 +272,7 @@ def release_row(found: opn.Release) -> ReleaseRow:
     return ReleaseRow(
         release=found.release,
         version=found.version,
-        state=_word(opn.ReleaseState, found.state, "RELEASE_STATE_") or "approved",
+        state=word(opn.ReleaseState, found.state, "RELEASE_STATE_") or "approved",
         rows=found.rows,
         published_at=moment(found, "publish_time"),
         said=found.error or found.withdraw_reason,
@@ -297,6 +302,9 @@ def _version(found: cat.Version) -> VersionRow:
         score=found.score if found.HasField("score") else None,
         light=_LIGHTS.get(found.light, "none"),
         contract=found.contract_version,
+        expired=found.state == cat.VERSION_STATE_EXPIRED,
+        expired_at=moment(found, "expire_time"),
+        expired_by=found.expire_rule,
     )
 
 
@@ -304,7 +312,7 @@ def _field(found: Any, key: Sequence[str]) -> FieldRow:
     return FieldRow(
         name=found.name,
         title=found.title,
-        type=_word(contract_pb2.FieldType, found.type, "FIELD_TYPE_"),
+        type=word(contract_pb2.FieldType, found.type, "FIELD_TYPE_"),
         unit=found.unit,
         source=found.source_name,
         required=found.required,
@@ -313,7 +321,7 @@ def _field(found: Any, key: Sequence[str]) -> FieldRow:
     )
 
 
-def _word(enum: Any, number: int, prefix: str) -> str:
+def word(enum: Any, number: int, prefix: str) -> str:
     """`CITY_LEVEL_PUBLIC` → `public`; not declared, or unknown to this release: empty."""
     if number == 0 or number not in enum.values():
         return ""

@@ -31,6 +31,8 @@ class Visit:
     person: Person
     frame: Frame
     form: Mapping[str, str] = field(default_factory=dict)
+    portal: str | None = ""
+    """What stands before the portal's paths; None: where it is nobody knows."""
 
     @property
     def department(self) -> str:

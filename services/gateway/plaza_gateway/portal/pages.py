@@ -20,6 +20,7 @@ from plaza_design.pages import Frame, environment, page_numbers, render
 
 from plaza_gateway.portal import addresses
 from plaza_gateway.portal.asked import OPERATORS
+from plaza_gateway.portal.filter_words import why
 from plaza_gateway.portal.preview import preview
 from plaza_gateway.portal.views import (
     DatasetView,
@@ -153,6 +154,7 @@ def dataset_page(frame: Frame, view: DatasetView, query: RowsQuery, base_url: st
         rows_links={n: f"{rows_at(replace(query, page=n))}#rows" for n in range(1, pages + 1)},
         rows_first=(query.page - 1) * found.page_size + 1 if found is not None else 1,
         operators=OPERATORS,
+        wrong=why(frame.words, found.problem) if found is not None and found.problem else None,
         cited=cited,
         scores=[score_row(view.quality, d) for d in view.quality.dimensions],
         overall=overall_reason(view.quality),

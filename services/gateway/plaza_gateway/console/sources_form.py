@@ -1,0 +1,178 @@
+"""The form that registers a source: texts → message, and where in the form a refusal belongs; pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Literal
+
+from plaza.ingestion.v1 import ingestion_pb2 as ing
+from plaza.ingestion.v1 import sources_pb2 as src
+
+from plaza_gateway.console.schedules import BadTime, Rhythm
+from plaza_gateway.console.sources_view import CLASSES, TLS
+from plaza_gateway.transcode.problems import Complaint, Problem
+
+Way = Literal["http", "postgres"]
+MODES = ("append", "upsert", "replace")
+TEXTS = (
+    "id",
+    "display_name",
+    "class",
+    "system",
+    "owner",
+    "basis",
+    "justification",
+    "dataset",
+    "mode",
+    "url",
+    "credential",
+    "credential_header",
+    "host",
+    "database",
+    "user",
+    "tls",
+    "table",
+    "query",
+    "watermark",
+    "lateness",
+    "key_order",
+    "every",
+    "at",
+    "cron",
+)
+"""Names in the form."""
+NEEDED = ("id", "display_name", "class", "owner", "basis", "justification", "dataset")
+NEEDED_OF: Mapping[str, tuple[str, ...]] = {"http": ("url",), "postgres": ("host", "database", "user")}
+OWN_COMPLAINTS = (*NEEDED, "url", "host", "database", "user", "rows", "lateness", "at", "cron")
+"""Places where the page says what to do in its own words."""
+_PLACES: Mapping[str, str] = {
+    "source_id": "id",
+    "source_system": "system",
+    "lawful_basis": "basis",
+    "http.url": "url",
+    "http.credential": "credential",
+    "http.credential_header": "credential_header",
+    "postgres.host": "host",
+    "postgres.port": "host",
+    "postgres.database": "database",
+    "postgres.user": "user",
+    "postgres.tls": "tls",
+    "postgres.credential": "credential",
+    "postgres.table": "table",
+    "postgres.query": "query",
+    "postgres.watermark_column": "watermark",
+    "postgres.lateness": "lateness",
+    "postgres.key_order": "key_order",
+    "schedule.cron": "cron",
+}
+"""Where the message's fields stand in the form, if not under their own names."""
+_MINUTES = re.compile(r"[0-9]{1,6}", re.ASCII)
+_HOST = re.compile(r"([^:]+)(?::([0-9]{1,5}))?|([0-9A-Fa-f:]+)", re.ASCII)
+"""With its port; an IPv6 address stands alone."""
+
+
+def values_of(form: Mapping[str, str]) -> dict[str, str]:
+    """What stands in the form, so that a refusal does not lose it."""
+    return {name: form.get(name, "").strip() for name in TEXTS}
+
+
+def first_values(dataset: str) -> dict[str, str]:
+    """Of an empty form."""
+    return {
+        **dict.fromkeys(TEXTS, ""),
+        "mode": "append",
+        "tls": "verify_full",
+        "every": "hand",
+        "dataset": dataset,
+    }
+
+
+def message_of(department: str, kind: str, values: Mapping[str, str]) -> src.Source:
+    """What is registered. Raises Problem for what the page itself can see is missing."""
+    wrong = [*_incomplete(kind, values)]
+    try:
+        cron = Rhythm.of_form(values).to_cron()
+    except BadTime as error:
+        wrong.append(str(error))
+    if wrong:
+        raise incomplete(wrong)
+    source = src.Source(
+        display_name=values["display_name"],
+        owner=values["owner"],
+        lawful_basis=values["basis"],
+        justification=values["justification"],
+        dataset=f"{department}/datasets/{values['dataset']}",
+        source_system=f"{department}/sourceSystems/{values['system']}" if values["system"] else "",
+        mode=ing.LoadMode.Value(f"LOAD_MODE_{_one_of(values['mode'], MODES).upper()}"),
+    )
+    setattr(
+        source, "class", src.SourceClass.Value(f"SOURCE_CLASS_{_one_of(values['class'], CLASSES).upper()}")
+    )
+    if cron:
+        source.schedule.cron = cron
+    if kind == "http":
+        source.http.url = values["url"]
+        source.http.credential = values["credential"]
+        source.http.credential_header = values["credential_header"]
+    else:
+        _put_database(source.postgres, values)
+    return source
+
+
+def incomplete(places: Iterable[str]) -> Problem:
+    """What the page itself sees is missing; it has words of its own for each place."""
+    return Problem(400, "FORM_INCOMPLETE", "", errors=tuple(Complaint("body", place, "") for place in places))
+
+
+def _incomplete(kind: str, values: Mapping[str, str]) -> Iterator[str]:
+    yield from (name for name in (*NEEDED, *NEEDED_OF[kind]) if not values[name])
+    if kind == "postgres":
+        if values["host"] and not _HOST.fullmatch(values["host"]):
+            yield "host"
+        if bool(values["table"]) == bool(values["query"]):
+            yield "rows"
+        if values["lateness"] and not _MINUTES.fullmatch(values["lateness"]):
+            yield "lateness"
+
+
+def _put_database(database: src.PostgresConnector, values: Mapping[str, str]) -> None:
+    address = _HOST.fullmatch(values["host"])
+    assert address is not None, "looked at before"
+    database.host, database.port = address[1] or address[3], int(address[2] or 0)
+    database.database, database.user = values["database"], values["user"]
+    database.tls = src.TlsMode.Value(f"TLS_MODE_{_one_of(values['tls'], TLS).upper()}")
+    database.credential = values["credential"]
+    if values["query"]:
+        database.query = values["query"]
+    else:
+        database.table.schema, _, database.table.table = values["table"].rpartition(".")
+    database.watermark_column = values["watermark"]
+    if lateness := int(values["lateness"] or 0):
+        database.lateness.seconds = lateness * 60
+    database.key_order.extend(filter(None, re.split(r"[\s,，、]+", values["key_order"])))
+
+
+def errors_of(problem: Problem) -> dict[str, str]:
+    """What is wrong by the place in the form; empty where the page has words of its own."""
+    if problem.reason == "SOURCE_EXISTS":
+        return {"id": problem.detail}
+    found: dict[str, str] = {}
+    for complaint in problem.errors:
+        place = place_of(complaint.pointer)
+        found[place] = "; ".join(filter(None, (found.get(place, ""), complaint.detail)))
+    return found
+
+
+def place_of(pointer: str) -> str:
+    """The form's field that the service complains about; `main` when the form has none."""
+    path = pointer.removeprefix("source.").partition("[")[0]
+    found = next(
+        (place for name, place in _PLACES.items() if path == name or path.startswith(f"{name}.")), path
+    )
+    return found if found in (*TEXTS, "rows") else "main"
+
+
+def _one_of(value: str, known: tuple[str, ...]) -> str:
+    """A choice of the page; anything else was not sent by it."""
+    return value if value in known else known[0]
