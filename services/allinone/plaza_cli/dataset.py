@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from .dataset_adopt import adopt
-from .dataset_history import diff, restore
+from .dataset_history import diff, restore, version_state
 from .dataset_infer import infer
 from .dataset_register import register
 from .names import DatasetArgument, DatasetName, parse_department, short, word
@@ -95,7 +95,7 @@ def versions(
         here.out.document(found)
         return
     here.out.table(
-        ["version", "committed", "rows", "added", "refused", "contract", "score", "light"],
+        ["version", "committed", "rows", "added", "refused", "contract", "score", "light", "state"],
         (
             (
                 whole(one, "version"),
@@ -106,6 +106,7 @@ def versions(
                 whole(one, "contractVersion"),
                 score(one),
                 word(one.get("light"), "LIGHT"),
+                version_state(one),
             )
             for one in found
         ),

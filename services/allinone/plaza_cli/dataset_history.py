@@ -1,4 +1,4 @@
-"""`plaza dataset diff`, `plaza dataset restore`: versions of the metadata."""
+"""`plaza dataset diff`, `plaza dataset restore`: versions of the metadata; in words where one of the data stands."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from .names import DatasetArgument, DatasetName
-from .output import Output, whole
+from .names import DatasetArgument, DatasetName, word
+from .output import Output, moment, whole
 from .surroundings import JsonOption, UrlOption, plaza
 
 
@@ -44,6 +44,14 @@ def show_differences(out: Output, answer: dict[str, Any]) -> None:
         ["field", "old", "new"],
         ((one.get("field"), one.get("oldValue"), one.get("newValue")) for one in found),
     )
+
+
+def version_state(found: dict[str, Any]) -> str:
+    """Of a version of the data; of one whose rows cannot be read any more with the day and the rule."""
+    state = word(found.get("state"), "VERSION_STATE")
+    if state != "expired":
+        return state
+    return f"expired {moment(found.get('expireTime'))}: {found.get('expireRule') or ''}".removesuffix(": ")
 
 
 def restore(

@@ -31,6 +31,10 @@ def infer(
             help="Say that this text means no value in every field; may be repeated.",
         ),
     ] = None,
+    entry: Annotated[
+        str | None,
+        typer.Option("--entry", metavar="NAME", help="Of a ZIP archive read only this file. [default: all]"),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite --output.")] = False,
     url: UrlOption = None,
     as_json: JsonOption = False,
@@ -40,7 +44,7 @@ def infer(
     if output is not None:
         refuse_existing(output, force)
     owner = resolve_department(here.api, department)
-    proposal = _infer(here, owner, file, missing or [])
+    proposal = _infer(here, owner, file, missing or [], entry)
     contract = proposal.get("contract") or {}
     if output is not None:
         document = here.api.post_for_bytes(
@@ -58,9 +62,11 @@ def infer(
     here.out.line(_next(owner, file, output))
 
 
-def _infer(here: Plaza, department: str, file: Path, missing: list[str]) -> dict[str, Any]:
+def _infer(here: Plaza, department: str, file: Path, missing: list[str], entry: str | None) -> dict[str, Any]:
     uploaded = upload(here, department, file)
-    wanted = {"missingValues": list(dict.fromkeys(missing))} if missing else {}
+    wanted: dict[str, Any] = {"missingValues": list(dict.fromkeys(missing))} if missing else {}
+    if entry:
+        wanted["entry"] = entry
     started = here.api.post(f"{uploaded.get('name')}:infer", wanted)
     run = follow(here, str(started.get("name") or ""))
     check_succeeded(run)

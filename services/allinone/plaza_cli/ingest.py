@@ -70,6 +70,10 @@ def ingest(
             help="append: add rows; replace: the table has exactly the file's rows; upsert: by key.",
         ),
     ] = Mode.APPEND,
+    entry: Annotated[
+        str | None,
+        typer.Option("--entry", metavar="NAME", help="Of a ZIP archive load only this file. [default: all]"),
+    ] = None,
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -82,6 +86,8 @@ def ingest(
     asked = {"reloadReason": reload} if reload else {}
     if mode is not Mode.APPEND:
         asked["mode"] = f"LOAD_MODE_{mode.upper()}"
+    if entry:
+        asked["entry"] = entry
     done: list[Loaded] = []
     try:
         for file in files:

@@ -40,6 +40,15 @@ RunOption = Annotated[
     str | None, typer.Option("--run", metavar="RUN", help="Only rows of this run (DEPARTMENT/ID).")
 ]
 
+ReasonOption = Annotated[
+    str | None,
+    typer.Option("--reason", metavar="REASON", help="Only rows that their load refused for this reason."),
+]
+FieldOption = Annotated[
+    str | None,
+    typer.Option("--field", metavar="FIELD", help="Only rows that their load refused for this field."),
+]
+
 
 @quarantine.command("list")
 def list_rows(
@@ -49,6 +58,8 @@ def list_rows(
     state: Annotated[
         State | None, typer.Option("--state", help="Only rows in this state. [default: all]")
     ] = None,
+    reason: ReasonOption = None,
+    field: FieldOption = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="At most this many.")] = 50,
     url: UrlOption = None,
     as_json: JsonOption = False,
@@ -59,7 +70,9 @@ def list_rows(
     found: list[dict[str, Any]] = []
     total = 0
     asked = {"state": f"QUARANTINE_STATE_{state.upper()}"} if state else {}
-    for page in here.api.whole_pages(path, {"pageSize": min(limit, 1000), **_of_run(run), **asked}):
+    for page in here.api.whole_pages(
+        path, {"pageSize": min(limit, 1000), **_chosen(run, reason, field), **asked}
+    ):
         total = max(total, whole(page, "totalSize"))
         found.extend(page.get("rows") or [])
         if len(found) >= limit:
@@ -98,6 +111,8 @@ def export(
         bool,
         typer.Option("--repair", help="Held rows as a table to edit in a spreadsheet, for `replay`."),
     ] = False,
+    reason: ReasonOption = None,
+    field: FieldOption = None,
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -108,7 +123,7 @@ def export(
     """
     here = plaza(context, url, as_json)
     path = f"{DatasetName.parse(name).path}/quarantine:export"
-    asked = _of_run(run) | ({"form": "EXPORT_FORM_REPAIR"} if repair else {})
+    asked = _chosen(run, reason, field) | ({"form": "EXPORT_FORM_REPAIR"} if repair else {})
     if output is None:
         if here.out.as_json or (stdout_is_terminal() and not repair):
             what = "are no JSON" if here.out.as_json else "may not suit a terminal"
@@ -177,8 +192,9 @@ def _short_row(found: dict[str, Any]) -> str:
     return f"{match[1]}/{match[2]}/{match[3]}" if match else name
 
 
-def _of_run(run: str | None) -> dict[str, str]:
-    return {"run": parse_run(run)} if run else {}
+def _chosen(run: str | None, reason: str | None, field: str | None) -> dict[str, str]:
+    wanted = {"run": parse_run(run) if run else "", "reason": reason or "", "field": field or ""}
+    return {name: value for name, value in wanted.items() if value}
 
 
 def _copy(here: Plaza, path: str, parameters: dict[str, str], write: Any) -> int:

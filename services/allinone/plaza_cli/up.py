@@ -162,7 +162,7 @@ async def _announce(suite: Suite, started: float) -> None:
     home, url, issuer = suite.home, suite.url, suite.issuer
     async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
         await _until_ready(http, home, url, issuer)
-        made = await demo.ensure(http, url, issuer, home.demo_mark)
+        made = await demo.ensure(http, url, demo.tokens_by_password(http, issuer), home.demo_mark)
     seconds = time.monotonic() - started
     print(
         f"Plaza is ready after {seconds:.1f} s{f', with {made} demo datasets made' if made else ''}.\n"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from plaza_kit.errors import FailedPrecondition
+from plaza_kit.identity.realm_file import PLACEHOLDER, REALM_FILE, required_variables, secret_variable
 from pydantic import ValidationError
 
 from .model import (
@@ -34,10 +34,14 @@ from .representation import (
     UserRepresentation,
 )
 
-REALM_FILE: Path = Path(__file__).resolve().parent / "realm" / "plaza.json"
-"""The realm of the one-machine mode; `kc.sh start --import-realm` takes the same file."""
-
-_PLACEHOLDER = re.compile(r"\$\{(PLAZA_[A-Z0-9_]+)\}")
+__all__ = [
+    "REALM_FILE",
+    "RealmIncomplete",
+    "RealmInvalid",
+    "load_realm",
+    "required_variables",
+    "secret_variable",
+]
 
 
 class RealmIncomplete(FailedPrecondition):
@@ -63,16 +67,6 @@ class RealmInvalid(FailedPrecondition):
         )
 
 
-def secret_variable(client_id: str) -> str:
-    """The environment variable of a client's secret: `ecology-worker` → `PLAZA_SECRET_ECOLOGY_WORKER`."""
-    return "PLAZA_SECRET_" + client_id.upper().replace("-", "_")
-
-
-def required_variables(path: Path = REALM_FILE) -> tuple[str, ...]:
-    """The variables that the realm file names, in order of appearance."""
-    return tuple(dict.fromkeys(_PLACEHOLDER.findall(path.read_text(encoding="utf-8"))))
-
-
 def load_realm(path: Path = REALM_FILE, environ: Mapping[str, str] = os.environ) -> Realm:
     """The realm in `path`, with `${PLAZA_…}` taken from `environ` as Keycloak takes them.
 
@@ -82,7 +76,7 @@ def load_realm(path: Path = REALM_FILE, environ: Mapping[str, str] = os.environ)
     if missing:
         raise RealmIncomplete(path, missing)
     # Values go into JSON texts; a quote in a secret must not end the text.
-    text = _PLACEHOLDER.sub(lambda found: _json_inner(environ[found[1]]), path.read_text(encoding="utf-8"))
+    text = PLACEHOLDER.sub(lambda found: _json_inner(environ[found[1]]), path.read_text(encoding="utf-8"))
     try:
         representation = RealmRepresentation.model_validate_json(text)
     except ValidationError as error:

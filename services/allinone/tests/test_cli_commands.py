@@ -291,6 +291,22 @@ class TestDatasets:
         )
         assert "35,064" in city.run("dataset", "versions", "ecology/air-quality").stdout
 
+    def test_an_expired_version_says_why(self, city: City) -> None:
+        gone = {
+            "version": 1,
+            "state": "VERSION_STATE_EXPIRED",
+            "expireTime": "2026-11-21T08:00:00Z",
+            "expireRule": "newest 20",
+        }
+        there = {"version": 2, "state": "VERSION_STATE_COMMITTED"}
+        city.answer(
+            "GET /api/v1/departments/ecology/datasets/air-quality/versions", {"versions": [there, gone]}
+        )
+        told = city.run("dataset", "versions", "ecology/air-quality").stdout
+        assert "committed" in told
+        assert "expired 2026-11-21" in told
+        assert "newest 20" in told
+
     def test_contract_is_written_as_it_is(self, city: City) -> None:
         text = "apiVersion: v3.1.0\nname: 空气质量 [x]\n"
         city.routes["GET /api/v1/departments/ecology/datasets/air-quality:exportContract"] = lambda request: (

@@ -125,6 +125,10 @@ class TestIngest:
         assert "mode" not in city.sent(f"/api/v1/{DATASET}:ingest")
         assert city.run("ingest", "ecology/air-quality", str(file), "--mode", "merge").exit_code == 2
 
+    def test_one_file_of_an_archive(self, city: City, file: Path) -> None:
+        city.run("ingest", "ecology/air-quality", str(file), "--entry", "d/a.csv")
+        assert city.sent(f"/api/v1/{DATASET}:ingest")["entry"] == "d/a.csv"
+
     def test_reload(self, city: City, file: Path) -> None:
         city.run("ingest", "ecology/air-quality", str(file), "--reload", "repaired")
         assert city.sent(f"/api/v1/{DATASET}:ingest")["reloadReason"] == "repaired"

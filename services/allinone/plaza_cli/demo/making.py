@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,26 +22,30 @@ class DemoFailed(Exception):
     """The demo city could not be made; the message holds the server's answer."""
 
 
-async def ensure(http: httpx.AsyncClient, url: str, issuer: str, made: Path) -> int:
+TokenOf = Callable[[str], Awaitable[str]]
+"""The access token of one of the demo's people, by log-in name."""
+
+
+async def ensure(http: httpx.AsyncClient, url: str, token_of: TokenOf, made: Path) -> int:
     """Answers how many datasets were made; `made` is the mark that all is there. Raises DemoFailed."""
     if await asyncio.to_thread(made.exists):
         return 0
-    admin = _Person(http, url, await _token(http, issuer, "bureau-admin"))
+    admin = _Person(http, url, await token_of("bureau-admin"))
     for department, (title, title_en, code) in DEPARTMENTS.items():
         body = {"displayName": title, "displayNameEn": title_en, "providerCode": code}
         await admin.make("departments", {"departmentId": department}, body)
     # Departments side by side: each has a worker of its own.
-    counts = await asyncio.gather(*(_fill(http, url, issuer, department) for department in DEPARTMENTS))
+    counts = await asyncio.gather(*(_fill(http, url, token_of, department) for department in DEPARTMENTS))
     await asyncio.to_thread(made.touch, 0o600)
     return sum(counts)
 
 
-async def _fill(http: httpx.AsyncClient, url: str, issuer: str, department: str) -> int:
+async def _fill(http: httpx.AsyncClient, url: str, token_of: TokenOf, department: str) -> int:
     """One department's datasets, with rows; public ones released."""
     datasets = [dataset for dataset in DATASETS if dataset.department == department]
     if not datasets:
         return 0
-    officer = _Person(http, url, await _token(http, issuer, f"{department}-officer"))
+    officer = _Person(http, url, await token_of(f"{department}-officer"))
     count = 0
     for dataset in datasets:
         count += await officer.make(
@@ -56,20 +61,25 @@ async def _fill(http: httpx.AsyncClient, url: str, issuer: str, department: str)
     return count
 
 
-async def _token(http: httpx.AsyncClient, issuer: str, username: str) -> str:
-    answer = await http.post(
-        f"{issuer}/protocol/openid-connect/token",
-        data={
-            "grant_type": "password",
-            "client_id": "plaza-cli",
-            "username": username,
-            "password": PASSWORD,
-            "scope": "openid organization:*",
-        },
-    )
-    if answer.status_code != 200:
-        raise DemoFailed(f"{username} cannot log in: {answer.text}")
-    return str(answer.json()["access_token"])
+def tokens_by_password(http: httpx.AsyncClient, issuer: str) -> TokenOf:
+    """As the development issuer gives them. What is asked of it raises DemoFailed."""
+
+    async def token_of(username: str) -> str:
+        answer = await http.post(
+            f"{issuer}/protocol/openid-connect/token",
+            data={
+                "grant_type": "password",
+                "client_id": "plaza-cli",
+                "username": username,
+                "password": PASSWORD,
+                "scope": "openid organization:*",
+            },
+        )
+        if answer.status_code != 200:
+            raise DemoFailed(f"{username} cannot log in: {answer.text}")
+        return str(answer.json()["access_token"])
+
+    return token_of
 
 
 class _Person:

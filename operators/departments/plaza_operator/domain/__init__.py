@@ -1,0 +1,1 @@
+"""What a department is and what it must have: frozen dataclasses and pure functions."""
