@@ -1,4 +1,4 @@
-"""One suite for all stories, on free ports and a home of its own."""
+"""One Plaza for all stories."""
 
 from __future__ import annotations
 
@@ -6,13 +6,20 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import cluster
 import pytest
-from story import Suite, free_port
+from story import Story, Suite, free_port
 
 
 @pytest.fixture(scope="session")
-def suite() -> Iterator[Suite]:
+def suite() -> Iterator[Story]:
+    """Plaza on this machine; with `PLAZA_E2E_CLUSTER=1`, in the cluster of `KUBECONFIG`."""
     with tempfile.TemporaryDirectory(prefix="plaza-e2e-") as folder:
+        if cluster.wanted():
+            installed = cluster.Cluster(Path(folder) / "home")
+            installed.install()
+            yield installed
+            return
         suite = Suite(Path(folder) / "home", free_port(), free_port())
         suite.start()
         yield suite

@@ -50,6 +50,11 @@ class SourceDatabase:
                     corrected, [_FIRST + timedelta(hours=number * _HOURS), number * _HOURS - 7]
                 )
 
+    def readings(self) -> list[tuple[str, int, float]]:
+        """Station, number of the hour and value of each row, in order."""
+        with self._connect() as connection:
+            return sorted(connection.execute('SELECT station, "No", "PM2.5" FROM readings').fetchall())
+
     def rows(self) -> int:
         """How many there are."""
         with self._connect() as connection:

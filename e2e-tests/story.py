@@ -37,10 +37,88 @@ def until(holds: Callable[[], bool], promise: str, seconds: float = 30) -> None:
 
 
 @dataclass
-class Suite:
-    """A running suite, and the command as different people use it."""
+class Story:
+    """A running Plaza, wherever it runs, as different people use it."""
 
     home: Path
+    """Where people's own files lie."""
+
+    password = "plaza-demo"
+    """Of all people."""
+
+    @property
+    def url(self) -> str:
+        """Of the gateway: its internal face."""
+        raise NotImplementedError
+
+    @property
+    def portal(self) -> str:
+        """Of its public face."""
+        return self.url
+
+    @property
+    def issuer(self) -> str:
+        """Of the realm."""
+        raise NotImplementedError
+
+    @property
+    def api(self) -> str:
+        return f"{self.url}/api/v1"
+
+    def environment(self, person: str = "") -> dict[str, str]:
+        return {
+            **os.environ,
+            "PLAZA_URL": self.url,
+            "PLAZA_CONFIG_DIR": str(self.home / "people" / (person or "nobody")),
+            "NO_PROXY": "127.0.0.1",
+        }
+
+    def plaza(self, *arguments: str, person: str = "", stdin: str = "", ok: bool = True) -> Any:
+        """Run the command with --json; answers its output read as JSON (or the finished process if not `ok`)."""
+        done = subprocess.run(
+            [PLAZA, *arguments, "--json"],
+            env=self.environment(person),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        if not ok:
+            return done
+        assert done.returncode == 0, (
+            f"plaza {' '.join(arguments)}: {done.returncode}\n{done.stdout}{done.stderr}"
+        )
+        return json.loads(done.stdout) if done.stdout.strip() else None
+
+    def log_in(self, person: str) -> None:
+        self.plaza("login", "--user", person, "--password-stdin", person=person, stdin=f"{self.password}\n")
+
+    def token(self, person: str) -> str:
+        """An access token, for what the command does not do."""
+        answer = httpx.post(
+            f"{self.issuer}/protocol/openid-connect/token",
+            data={
+                "grant_type": "password",
+                "client_id": "plaza-cli",
+                "username": person,
+                "password": self.password,
+                "scope": "openid organization:*",
+            },
+            trust_env=False,
+        )
+        answer.raise_for_status()
+        return str(answer.json()["access_token"])
+
+    def get(self, path: str, person: str = "", **query: str) -> httpx.Response:
+        headers = {"authorization": f"Bearer {self.token(person)}"} if person else {}
+        return httpx.get(f"{self.api}{path}", params=query, headers=headers, trust_env=False, timeout=30)
+
+
+@dataclass
+class Suite(Story):
+    """The one-machine suite."""
+
     port: int
     issuer_port: int
     command: tuple[str, ...] = (PLAZA, "up")
@@ -52,18 +130,14 @@ class Suite:
         return f"http://127.0.0.1:{self.port}"
 
     @property
-    def api(self) -> str:
-        return f"{self.url}/api/v1"
+    def issuer(self) -> str:
+        return f"http://127.0.0.1:{self.issuer_port}/realms/plaza"
 
     def environment(self, person: str = "") -> dict[str, str]:
-        return {
-            **os.environ,
+        return super().environment(person) | {
             "PLAZA_HOME": str(self.home),
             "PLAZA_PORT": str(self.port),
             "PLAZA_ISSUER_PORT": str(self.issuer_port),
-            "PLAZA_URL": self.url,
-            "PLAZA_CONFIG_DIR": str(self.home / "people" / (person or "nobody")),
-            "NO_PROXY": "127.0.0.1",
         }
 
     def start(self) -> None:
@@ -102,44 +176,3 @@ class Suite:
         assert self.process.stdout is not None
         self.process.stdout.close()
         return code
-
-    def plaza(self, *arguments: str, person: str = "", stdin: str = "", ok: bool = True) -> Any:
-        """Run the command with --json; answers its output read as JSON (or the finished process if not `ok`)."""
-        done = subprocess.run(
-            [PLAZA, *arguments, "--json"],
-            env=self.environment(person),
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        if not ok:
-            return done
-        assert done.returncode == 0, (
-            f"plaza {' '.join(arguments)}: {done.returncode}\n{done.stdout}{done.stderr}"
-        )
-        return json.loads(done.stdout) if done.stdout.strip() else None
-
-    def log_in(self, person: str) -> None:
-        self.plaza("login", "--user", person, "--password-stdin", person=person, stdin="plaza-demo\n")
-
-    def token(self, person: str) -> str:
-        """An access token, for what the command does not do."""
-        answer = httpx.post(
-            f"http://127.0.0.1:{self.issuer_port}/realms/plaza/protocol/openid-connect/token",
-            data={
-                "grant_type": "password",
-                "client_id": "plaza-cli",
-                "username": person,
-                "password": "plaza-demo",
-                "scope": "openid organization:*",
-            },
-            trust_env=False,
-        )
-        answer.raise_for_status()
-        return str(answer.json()["access_token"])
-
-    def get(self, path: str, person: str = "", **query: str) -> httpx.Response:
-        headers = {"authorization": f"Bearer {self.token(person)}"} if person else {}
-        return httpx.get(f"{self.api}{path}", params=query, headers=headers, trust_env=False, timeout=30)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from story import Suite
+from story import Story
 
 pytestmark = pytest.mark.e2e
 
@@ -13,7 +13,7 @@ AIR = "departments/ecology/datasets/air-quality"
 
 
 @pytest.fixture(scope="module")
-def registered(suite: Suite, tmp_path_factory: pytest.TempPathFactory) -> Suite:
+def registered(suite: Story, tmp_path_factory: pytest.TempPathFactory) -> Story:
     suite.log_in("ecology-officer")
     contract = tmp_path_factory.mktemp("contract") / "air.yaml"
     contract.write_text(_contract(), encoding="utf-8")
@@ -31,7 +31,7 @@ def _contract() -> str:
     return here.read_text(encoding="utf-8")
 
 
-def test_she_is_who_she_says(suite: Suite) -> None:
+def test_she_is_who_she_says(suite: Story) -> None:
     suite.log_in("ecology-officer")
     caller = suite.plaza("whoami", person="ecology-officer")
     assert caller["username"] == "ecology-officer"
@@ -39,7 +39,7 @@ def test_she_is_who_she_says(suite: Suite) -> None:
     assert "data-officer" in caller["roles"]
 
 
-def test_the_dataset_stands_in_the_directory(registered: Suite) -> None:
+def test_the_dataset_stands_in_the_directory(registered: Story) -> None:
     shown = registered.plaza("dataset", "show", "ecology/air-quality", person="ecology-officer")
     assert shown["name"] == AIR
     assert shown["cityLevel"] == "CITY_LEVEL_PUBLIC"
@@ -47,7 +47,7 @@ def test_the_dataset_stands_in_the_directory(registered: Suite) -> None:
     assert shown["metadataVersion"] == 1
 
 
-def test_everybody_in_the_city_finds_it_by_two_characters(registered: Suite) -> None:
+def test_everybody_in_the_city_finds_it_by_two_characters(registered: Story) -> None:
     registered.log_in("transport-reader")
     for words in ("空气", "颗粒", "环境空气质量小时值"):
         found = registered.get("/datasets:search", "transport-reader", query=words).json()
@@ -55,14 +55,14 @@ def test_everybody_in_the_city_finds_it_by_two_characters(registered: Suite) -> 
     assert registered.get("/datasets:search", "transport-reader", query="医保").json()["totalSize"] == 1
 
 
-def test_the_contract_comes_out_as_it_went_in(registered: Suite) -> None:
+def test_the_contract_comes_out_as_it_went_in(registered: Story) -> None:
     exported = registered.get(f"/{AIR}:exportContract", "health-reader")
     assert exported.status_code == 200
     assert "apiVersion: v3.1.0" in exported.text
     assert "PM2.5" in exported.text
 
 
-def test_another_department_may_not_register_here(registered: Suite) -> None:
+def test_another_department_may_not_register_here(registered: Story) -> None:
     registered.log_in("health-officer")
     refused = registered.plaza(
         "dataset", "register", "ecology/stolen", "--contract", str(Path(__file__).parent / "air-quality.odcs.yaml"),
@@ -73,20 +73,20 @@ def test_another_department_may_not_register_here(registered: Suite) -> None:
     assert "ecology" in refused.stderr
 
 
-def test_a_stranger_sees_nothing(registered: Suite) -> None:
+def test_a_stranger_sees_nothing(registered: Story) -> None:
     answer = registered.get(f"/{AIR}")
     assert answer.status_code == 401
     assert answer.headers["content-type"].startswith("application/problem+json")
 
 
-def test_the_registration_stands_in_the_ledger(registered: Suite) -> None:
+def test_the_registration_stands_in_the_ledger(registered: Story) -> None:
     entries = registered.get("/ledger/entries", "bureau-auditor", subject=AIR).json()["entries"]
     assert [entry["type"] for entry in entries] == ["city.plaza.catalogue.dataset.registered.v1"]
     assert registered.get("/ledger/entries", "ecology-reader").status_code == 403
     assert registered.get("/ledger:checkpoint").status_code == 200
 
 
-def test_the_grade_was_confirmed_with_it(registered: Suite) -> None:
+def test_the_grade_was_confirmed_with_it(registered: Story) -> None:
     grading = registered.get(f"/{AIR}/grading", "ecology-reader").json()
     assert grading["cityLevel"] == "CITY_LEVEL_PUBLIC"
     assert grading["sharingClass"] == "SHARING_CLASS_UNCONDITIONAL"

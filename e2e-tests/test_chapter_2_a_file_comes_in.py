@@ -10,7 +10,7 @@ from typing import Any
 
 import air_quality
 import pytest
-from story import Suite
+from story import Story
 
 pytestmark = pytest.mark.e2e
 
@@ -23,7 +23,7 @@ HOURS = 600
 class Desk:
     """The officer's desk: the suite, her files, and what the command told her."""
 
-    suite: Suite
+    suite: Story
     folder: Path
     file: Path
     proposal: dict[str, Any]
@@ -33,7 +33,7 @@ class Desk:
 
 
 @pytest.fixture(scope="module")
-def desk(suite: Suite, tmp_path_factory: pytest.TempPathFactory) -> Desk:
+def desk(suite: Story, tmp_path_factory: pytest.TempPathFactory) -> Desk:
     folder = tmp_path_factory.mktemp("desk")
     file = air_quality.station_file(folder, "Dongsi", HOURS)
     suite.log_in(OFFICER)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from story import Suite
+from story import Story
 
 pytestmark = pytest.mark.e2e
 
@@ -24,7 +24,7 @@ SECOND = "station,day,level,quality\nA,2026-01-02,1.75,2\n"
 class Desk:
     """The officer's desk and the contract she keeps."""
 
-    suite: Suite
+    suite: Story
     folder: Path
     contract: str
 
@@ -42,7 +42,7 @@ class Desk:
 
 
 @pytest.fixture(scope="module")
-def desk(suite: Suite, tmp_path_factory: pytest.TempPathFactory) -> Desk:
+def desk(suite: Story, tmp_path_factory: pytest.TempPathFactory) -> Desk:
     folder = tmp_path_factory.mktemp("gauges")
     suite.log_in(OFFICER)
     desk = Desk(suite, folder, "")

@@ -9,7 +9,7 @@ from typing import Any
 
 import air_quality
 import pytest
-from story import Suite, until
+from story import Story, until
 
 pytestmark = pytest.mark.e2e
 
@@ -21,7 +21,7 @@ HOURS = 400
 
 
 @pytest.fixture(scope="module")
-def roadside(suite: Suite, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def roadside(suite: Story, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("roadside")
     file = air_quality.station_file(folder, "Wanliu", HOURS, seed=3)
     suite.log_in(OFFICER)
@@ -37,7 +37,7 @@ def roadside(suite: Suite, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-def test_it_is_scored_by_the_rules_of_its_contract(suite: Suite, roadside: Path) -> None:
+def test_it_is_scored_by_the_rules_of_its_contract(suite: Story, roadside: Path) -> None:
     path = f"/{NAME}/versions/1/assessment"
     until(lambda: suite.get(path, OFFICER).status_code == 200, "the version is assessed")
     assessment = suite.get(path, OFFICER).json()
@@ -49,7 +49,7 @@ def test_it_is_scored_by_the_rules_of_its_contract(suite: Suite, roadside: Path)
     assert shown["latestVersion"]["light"] == assessment["light"]
 
 
-def test_transport_reads_it_under_an_agreement_by_rule(suite: Suite, roadside: Path) -> None:
+def test_transport_reads_it_under_an_agreement_by_rule(suite: Story, roadside: Path) -> None:
     answer = suite.get(f"/{NAME}/rows", READER, format="csv", purpose="路网与空气质量分析")
     assert answer.status_code == 200, answer.text
     assert answer.text.count("\n") == HOURS + 1
@@ -64,7 +64,7 @@ def test_transport_reads_it_under_an_agreement_by_rule(suite: Suite, roadside: P
     assert hashlib.sha256(again.content).digest() == hashlib.sha256(answer.content).digest()
 
 
-def test_pages_hand_over_the_same_rows(suite: Suite, roadside: Path) -> None:
+def test_pages_hand_over_the_same_rows(suite: Story, roadside: Path) -> None:
     rows: list[Any] = []
     token = ""
     while True:
@@ -81,23 +81,23 @@ def test_pages_hand_over_the_same_rows(suite: Suite, roadside: Path) -> None:
     assert len(page.headers["plaza-content-sha256"]) == 64
 
 
-def test_its_own_readers_need_no_agreement(suite: Suite, roadside: Path) -> None:
+def test_its_own_readers_need_no_agreement(suite: Story, roadside: Path) -> None:
     answer = suite.get(f"/{NAME}/rows", "ecology-reader", pageSize="5")
     assert answer.status_code == 200, answer.text
     assert "plaza-agreement" not in answer.headers
 
 
-def test_what_is_conditional_is_not_simply_read(suite: Suite) -> None:
+def test_what_is_conditional_is_not_simply_read(suite: Story) -> None:
     refused = suite.get("/departments/health/datasets/bed-occupancy/rows", READER)
     assert refused.status_code == 403
     assert refused.json()["remedy"]
 
 
-def test_a_stranger_reads_nothing(suite: Suite, roadside: Path) -> None:
+def test_a_stranger_reads_nothing(suite: Story, roadside: Path) -> None:
     assert suite.get(f"/{NAME}/rows").status_code == 401
 
 
-def test_every_step_stands_in_the_ledger(suite: Suite, roadside: Path) -> None:
+def test_every_step_stands_in_the_ledger(suite: Story, roadside: Path) -> None:
     def types(subject: str) -> list[str]:
         found = suite.get("/ledger/entries", "bureau-auditor", subject=subject).json()
         return [entry["type"].removeprefix("city.plaza.") for entry in found.get("entries", [])]

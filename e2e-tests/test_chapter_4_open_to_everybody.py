@@ -11,7 +11,7 @@ from pathlib import Path
 import air_quality
 import httpx
 import pytest
-from story import PLAZA, Suite, free_port
+from story import PLAZA, Story, free_port
 
 pytestmark = pytest.mark.e2e
 
@@ -22,7 +22,7 @@ HOURS = 300
 
 
 @pytest.fixture(scope="module")
-def released(suite: Suite, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def released(suite: Story, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("parks")
     file = air_quality.station_file(folder, "Temple", HOURS, seed=4)
     suite.log_in(OFFICER)
@@ -40,11 +40,11 @@ def released(suite: Suite, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-def page(suite: Suite, path: str) -> httpx.Response:
-    return httpx.get(f"{suite.url}{path}", trust_env=False, timeout=30, follow_redirects=True)
+def page(suite: Story, path: str) -> httpx.Response:
+    return httpx.get(f"{suite.portal}{path}", trust_env=False, timeout=30, follow_redirects=True)
 
 
-def test_a_citizen_finds_it_in_chinese_and_in_english(suite: Suite, released: Path) -> None:
+def test_a_citizen_finds_it_in_chinese_and_in_english(suite: Story, released: Path) -> None:
     for path, title in (
         ("/zh/datasets?q=公园", "公园空气质量"),
         ("/en/datasets?q=parks", "Air quality in parks"),
@@ -59,7 +59,7 @@ def test_a_citizen_finds_it_in_chinese_and_in_english(suite: Suite, released: Pa
     assert page(suite, "/zh/datasets/ecology/nothing").status_code == 404
 
 
-def test_the_file_is_the_departments_rows(suite: Suite, released: Path, tmp_path: Path) -> None:
+def test_the_file_is_the_departments_rows(suite: Story, released: Path, tmp_path: Path) -> None:
     suite.plaza("release", "download", DATASET, "--output", str(tmp_path))
     downloaded = tmp_path / "parks-r1.csv"
     with downloaded.open(newline="", encoding="utf-8") as file:
@@ -70,7 +70,7 @@ def test_the_file_is_the_departments_rows(suite: Suite, released: Path, tmp_path
     assert [row["pm2_5"] or "NA" for row in rows] == [row["PM2.5"] for row in source]
 
 
-def test_a_part_of_a_file_and_an_unchanged_one(suite: Suite, released: Path) -> None:
+def test_a_part_of_a_file_and_an_unchanged_one(suite: Story, released: Path) -> None:
     address = f"{suite.api}/{NAME}/releases/1/files/parks-r1.csv"
     whole = httpx.get(address, trust_env=False)
     part = httpx.get(address, headers={"range": "bytes=100-199"}, trust_env=False)
@@ -80,7 +80,7 @@ def test_a_part_of_a_file_and_an_unchanged_one(suite: Suite, released: Path) -> 
     assert hashlib.sha256(whole.content).hexdigest() in whole.headers["etag"]
 
 
-def test_the_proof_holds_without_any_server(suite: Suite, released: Path, tmp_path: Path) -> None:
+def test_the_proof_holds_without_any_server(suite: Story, released: Path, tmp_path: Path) -> None:
     suite.plaza("release", "download", DATASET, "--output", str(tmp_path))
     file = tmp_path / "parks-r1.csv"
     environment = suite.environment(OFFICER) | {"PLAZA_URL": suite.url}
@@ -97,14 +97,14 @@ def test_the_proof_holds_without_any_server(suite: Suite, released: Path, tmp_pa
     assert verify().returncode == 5
 
 
-def test_what_is_internal_cannot_be_opened(suite: Suite) -> None:
+def test_what_is_internal_cannot_be_opened(suite: Story) -> None:
     suite.log_in("market-officer")
     refused = suite.plaza("release", "publish", "market/elevators", person="market-officer", ok=False)
     assert refused.returncode == 1
     assert "public" in refused.stdout + refused.stderr
 
 
-def test_a_withdrawn_release_leaves_a_tombstone(suite: Suite, released: Path) -> None:
+def test_a_withdrawn_release_leaves_a_tombstone(suite: Story, released: Path) -> None:
     suite.plaza("release", "withdraw", DATASET, "1", "--reason", "测试撤回", person=OFFICER)
     assert page(suite, "/zh/datasets/ecology/parks/releases/1").status_code == 410
     gone = httpx.get(f"{suite.api}/{NAME}/releases/1/files/parks-r1.csv", trust_env=False)

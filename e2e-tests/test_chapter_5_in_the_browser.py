@@ -173,7 +173,7 @@ def test_she_repairs_two_rows_in_the_table(page: Page) -> None:
     page.click('button[value="all"]')
     # The torn one is in; of the other the new reason stands in its place.
     page.sees("1 行已进入版本 2")
-    page.sees("1 行仍不合契约")
+    page.sees("1 行仍不合合约")
     page.sees("不是整数")
     page.write(wrong, "100")
     page.click('button[value="all"]')
@@ -219,6 +219,22 @@ def test_she_describes_it_and_sees_what_was_changed(suite: Suite, page: Page) ->
     pictures(page, "load")
     page.go(f"{suite.url}/console/datasets")
     pictures(page, "datasets")
+
+
+def test_she_adds_a_field_to_the_contract(suite: Suite, page: Page) -> None:
+    page.go(f"{suite.url}/console/datasets/{DATASET}")
+    page.click('a[href$="/contract"]')
+    page.at(f"/console/datasets/{DATASET}/contract")
+    pictures(page, "contract-again")
+    page.click('button[value="field.add"]')
+    page.wait("location.hash && document.readyState === 'complete'", "the page with the new field")
+    number = len(page.all("#fields .editor > li")) - 1
+    page.write(f'[id="f{number}.name"]', "note")
+    page.click('button[value="preview"]')
+    page.sees("1 处不同")
+    page.sees("已有的行在这一列没有值")
+    page.click('button[value="adopt"]')
+    page.sees("合约第 2 版")
 
 
 def test_she_finds_the_way_without_script_too(suite: Suite, page: Page) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import air_quality
 import pytest
-from story import Suite, until
+from story import Story, until
 
 FILES = sorted(air_quality.REAL.glob("*.csv"))
 pytestmark = [
@@ -25,7 +25,7 @@ NUMBERS = ("PM2.5", "PM10", "SO2", "NO2", "CO", "O3", "TEMP", "PRES", "DEWP", "R
 
 
 @pytest.fixture(scope="module")
-def loaded(suite: Suite, tmp_path_factory: pytest.TempPathFactory) -> Suite:
+def loaded(suite: Story, tmp_path_factory: pytest.TempPathFactory) -> Story:
     folder = tmp_path_factory.mktemp("real")
     suite.log_in(OFFICER)
     contract = folder / "air.yaml"
@@ -43,7 +43,7 @@ def loaded(suite: Suite, tmp_path_factory: pytest.TempPathFactory) -> Suite:
     return suite
 
 
-def test_every_row_of_every_file_is_in_one_table(loaded: Suite) -> None:
+def test_every_row_of_every_file_is_in_one_table(loaded: Story) -> None:
     newest = loaded.plaza("dataset", "versions", DATASET, person=OFFICER)[0]
     assert (newest["version"], newest["rows"]) == (8, str(ROWS))
     again = loaded.plaza("ingest", DATASET, *map(str, FILES), "--wait", person=OFFICER)
@@ -51,7 +51,7 @@ def test_every_row_of_every_file_is_in_one_table(loaded: Suite) -> None:
 
 
 @pytest.mark.parametrize("source", FILES, ids=lambda path: path.stem)
-def test_a_stations_year_reads_back_number_by_number(loaded: Suite, source: Path) -> None:
+def test_a_stations_year_reads_back_number_by_number(loaded: Story, source: Path) -> None:
     since, until_ = "2014-01-01T00:00:00+08:00", "2015-01-01T00:00:00+08:00"
     words = f'station = "{source.stem}" AND time >= "{since}" AND time < "{until_}"'
     answer = loaded.get(f"/{NAME}/rows", OFFICER, filter=words, format="csv", orderBy="time")
@@ -70,7 +70,7 @@ def test_a_stations_year_reads_back_number_by_number(loaded: Suite, source: Path
                 assert math.isclose(float(there[name]), float(here[heading]), rel_tol=0, abs_tol=0)
 
 
-def test_the_share_of_gaps_is_counted_right(loaded: Suite) -> None:
+def test_the_share_of_gaps_is_counted_right(loaded: Story) -> None:
     path = f"/{NAME}/versions/8/assessment"
     until(lambda: loaded.get(path, OFFICER).status_code == 200, "the newest version is assessed")
     rules = {result["rule"]["id"]: result for result in loaded.get(path, OFFICER).json()["rules"]}
@@ -82,7 +82,7 @@ def test_the_share_of_gaps_is_counted_right(loaded: Suite) -> None:
     assert int(rules["hour-once"]["passed"]) == ROWS
 
 
-def test_the_release_holds_all_of_it_and_is_proven(loaded: Suite, tmp_path: Path) -> None:
+def test_the_release_holds_all_of_it_and_is_proven(loaded: Story, tmp_path: Path) -> None:
     release = loaded.plaza("release", "publish", DATASET, "--wait", person=OFFICER)
     assert (release["state"], release["rows"]) == ("RELEASE_STATE_PUBLISHED", str(ROWS))
     loaded.plaza("release", "download", DATASET, "--output", str(tmp_path))
