@@ -39,11 +39,11 @@ check: $(VENV)/.dev-ready  ## format, lint, strict types, import contracts, buf 
 
 .PHONY: unit
 unit: $(VENV)/.dev-ready  ## tests without sockets
-	$(BIN)/pytest -q -m "not integration and not e2e" protos services operators --disable-socket --allow-unix-socket
+	$(BIN)/pytest -q -m "not integration and not e2e" protos services operators tools --disable-socket --allow-unix-socket
 
 .PHONY: integration
 integration: $(VENV)/.dev-ready  ## tests with the real component: PostgreSQL, the lake, the issuer
-	$(BIN)/pytest -q -m integration protos services operators
+	$(BIN)/pytest -q -m integration protos services operators charts
 
 .PHONY: e2e
 e2e: $(VENV)/.dev-ready  ## the story, against a suite started for it
@@ -75,6 +75,11 @@ lock: $(BIN)/uv  ## resolve all dependencies again into the two lock files
 	$(BIN)/uv lock --upgrade
 	$(BIN)/uv export -q --all-packages --no-default-groups --group build --no-emit-workspace --no-header --no-annotate -o requirements.lock
 	$(BIN)/uv export -q --all-packages --all-groups --no-emit-workspace --no-header --no-annotate -o requirements-dev.lock
+
+.PHONY: images
+images:  ## build all images with docker or buildah (IMAGES=, REGISTRY=, TAG=, BUILD_FLAGS=), print their sizes
+	@# Variables given to make are in the environment of what it runs.
+	@$(PYTHON) tools/images.py
 
 .PHONY: clean
 clean:  ## remove the environment and generated code (data in PLAZA_HOME stay)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from plaza_kit.settings import BadSettings
+from plaza_kit.settings import BadSettings, IssuerSettings, TlsSettings
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -47,10 +47,9 @@ class RealmSettings(BaseSettings):
             )
 
 
-class OperatorSettings(RealmSettings):
+class OperatorSettings(RealmSettings, TlsSettings, IssuerSettings):
     """All settings of the operator."""
 
-    issuer: str = Field(description="OIDC issuer, for example `https://id.city.example/realms/plaza`")
     client_id: str = Field(
         default="plaza-supervisor", description="the operator's own client of Plaza's services"
     )

@@ -55,8 +55,12 @@ def keycloak(settings: RealmSettings) -> Keycloak:
 def build(settings: OperatorSettings) -> World:
     """Opens nothing yet; must be called inside the event loop."""
     exchange = Exchange(settings.exchange_database_url)
-    peers = Peers({"catalogue": settings.catalogue_address, "ingestion": settings.ingestion_address})
-    tokens = ServiceTokens(settings.issuer, settings.client_id, settings.client_secret)
+    peers = Peers(
+        {"catalogue": settings.catalogue_address, "ingestion": settings.ingestion_address}, settings.tls()
+    )
+    tokens = ServiceTokens(
+        settings.issuer, settings.client_id, settings.client_secret, connect_to=settings.issuer_connect
+    )
     return World(
         settings=settings,
         platform=settings.platform(exchange.place),

@@ -66,7 +66,7 @@ TABLE = {
         "System",
         "officer steward foreign-officer foreign-steward homeless-officer admin",
     ),
-    "department.create": ("System", "admin"),
+    "department.create": ("System", "admin supervisor"),
     "dataset.create": ("Department", "officer"),
     "dataset.update": ("Dataset", "officer steward"),
     "contract.adopt": ("Dataset", "officer"),
