@@ -49,6 +49,10 @@ integration: $(VENV)/.dev-ready  ## tests with the real component: PostgreSQL, t
 e2e: $(VENV)/.dev-ready  ## the story, against a suite started for it
 	$(BIN)/pytest -q -m "not endurance" e2e-tests
 
+.PHONY: e2e-cluster
+e2e-cluster: $(VENV)/.dev-ready  ## the story in the cluster of KUBECONFIG, whose nodes have the images of `make images`
+	PLAZA_E2E_CLUSTER=1 $(BIN)/pytest -q e2e-tests/test_chapter_[1-4]*.py
+
 .PHONY: endurance
 endurance: $(VENV)/.dev-ready  ## more than fifty deaths over all formats and load modes: nothing lost, nothing doubled
 	$(BIN)/pytest -q -m endurance e2e-tests
