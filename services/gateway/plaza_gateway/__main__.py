@@ -19,7 +19,12 @@ def main() -> None:
         settings = load(GatewaySettings)
     except BadSettings as error:
         sys.exit(f"plaza-gateway: {error}")
-    telemetry.configure("gateway", log_level=settings.log_level, otlp_endpoint=settings.otlp_endpoint)
+    telemetry.configure(
+        "gateway",
+        log_level=settings.log_level,
+        otlp_endpoint=settings.otlp_endpoint,
+        metrics=settings.metrics_address,
+    )
     server = server_of(settings, create_app(settings, peers_of(settings)))
     # Ctrl-C was heard: the server raises it once more when it has ended.
     with contextlib.suppress(KeyboardInterrupt):

@@ -83,7 +83,8 @@ def create_app(settings: GatewaySettings, peers: Peers) -> FastAPI:
     )
     app.add_api_route("/healthz", healthz, methods=["GET"])
     app.add_api_route("/readyz", readyz(app, peers, services_behind(faces)), methods=["GET"])
-    app.add_api_route("/metrics", metrics, methods=["GET"])
+    if not settings.metrics_address:
+        app.add_api_route("/metrics", metrics, methods=["GET"])
     app.add_api_route(f"{API}/identity", identity(settings), methods=["GET"])
     document = described(faces)
     app.add_api_route(f"{API}/openapi.json", served(document), methods=["GET"])

@@ -94,6 +94,9 @@ class GatewaySettings(TlsSettings, IssuerSettings):
     drain_seconds: float = Field(
         default=10, ge=0, description="after that: until requests and streams under way are cut off"
     )
+    metrics_address: str = Field(
+        default="", description="`host:port` for Prometheus; empty: `/metrics` beside everything else"
+    )
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR")
     otlp_endpoint: str = Field(default="", description="OTLP gRPC collector; empty: no traces are sent")
 
