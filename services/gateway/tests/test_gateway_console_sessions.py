@@ -94,6 +94,19 @@ async def test_many_requests_at_once_renew_once(sessions: Sessions, clock: Clock
     assert len({h.session.csrf for h in (*held, late) if h is not None}) == 1
 
 
+async def test_what_another_replica_has_spent_logs_nobody_out_before_its_answer_is_there(
+    sessions: Sessions, clock: Clock, issuer: FakeIssuer
+) -> None:
+    cookies = browser(sessions, clock)
+    clock.now += 290
+    await Sessions(Seal(bytes(32)), issuer, clock).held(cookies, secure=False)  # type: ignore[arg-type]
+    held = await sessions.held(cookies, secure=False)
+    assert held is not None
+    assert not held.renewed
+    clock.now += 10
+    assert await sessions.held(cookies, secure=False) is None
+
+
 async def test_it_ends_with_the_refresh_token(sessions: Sessions, clock: Clock) -> None:
     cookies = browser(sessions, clock)
     clock.now += 43_200

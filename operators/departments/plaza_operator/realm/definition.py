@@ -20,6 +20,9 @@ FORMS_FLOW = f"{BROWSER_FLOW} forms"
 """Keycloak names the copies of subflows so."""
 ADMINISTRATORS_FLOW = "plaza administrators"
 PASSWORD_POLICY = "length(12) and notUsername(undefined) and notEmail(undefined) and passwordHistory(5)"  # noqa: S105
+REPLICAS_AT_ONCE = 2
+"""How often the newest refresh token may be spent again: several replicas of the console renew the same session at the
+same time (ADR 0012). An older one is good for nothing, as on one machine."""
 _PARTS = frozenset(
     {
         "realm",
@@ -78,7 +81,7 @@ def define(
     settings = {key: value for key, value in content.items() if key not in _PARTS}
     return RealmDefinition(
         name=name,
-        settings=settings | {"passwordPolicy": PASSWORD_POLICY},
+        settings=settings | {"passwordPolicy": PASSWORD_POLICY, "refreshTokenMaxReuse": REPLICAS_AT_ONCE},
         roles=tuple(content["roles"]["realm"]),
         scopes=tuple(content["clientScopes"]),
         default_scopes=tuple(content["defaultDefaultClientScopes"]),

@@ -65,7 +65,9 @@ class Sessions:
 
     A refresh token is good once, and its second use ends the session (RFC 9700, 4.14.2). Requests under way
     at the same time all carry the old one: the first spends it, the others get what it was spent for, from
-    this process's memory, while the new access token lives. Several replicas need sticky sessions for that.
+    this process's memory, while the new access token lives. Another replica has no such memory: the realm lets the
+    newest refresh token be spent a second time, and whoever comes too late goes on with the access token, which is
+    renewed before it ends.
     """
 
     def __init__(self, seal: Seal, issuer: Issuer, clock: Callable[[], float] = time.time) -> None:
@@ -139,13 +141,17 @@ class Sessions:
                 try:
                     tokens = await self._issuer.refresh(session.tokens.refresh)
                 except SessionEnded:
-                    return None
+                    # Another replica may have spent it a moment ago, and its answer is on the way to the browser.
+                    return Held(session) if self._lives(session) else None
                 except IssuerUnavailable:
-                    if session.tokens.access_until > self._clock():
+                    if self._lives(session):
                         return Held(session)
                     raise
                 renewal.done[session.tokens.refresh] = tokens
         return Held(replace(session, tokens=tokens), renewed=True)
+
+    def _lives(self, session: Session) -> bool:
+        return session.tokens.access_until > self._clock()
 
     def _forget_old(self) -> None:
         now = self._clock()
