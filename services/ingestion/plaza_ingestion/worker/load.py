@@ -35,7 +35,7 @@ from plaza_ingestion.worker.source import SourceFile
 from plaza_ingestion.worker.staging import ParquetStage, StagedFiles, Stages, original_of
 
 _AHEAD: Final = 3
-"""Windows judged beside the one that is being written."""
+"""Windows judged, and as many written, beside the one that is being cut."""
 _REFUSED_ROWS_AT_ONCE: Final = 4096
 
 
@@ -147,10 +147,22 @@ class _Load:
     def _stage(self, reader: Reader, judge: Judge) -> StagedFiles:
         """The one pass over the file: every batch judged and written, in order."""
         with Stages(self._work, self._plan, places=self._places) as stages:
-            for end, judged in self._judged(reader.batches(), judge):
-                self._write(judged, stages)
-                self._report(end)
+            # Beside this thread, which cuts the file: together they would take longer than the judges.
+            with ThreadPoolExecutor(max_workers=1, thread_name_prefix="write") as writer:
+                writing: deque[tuple[int, Future[None]]] = deque()
+                for end, judged in self._judged(reader.batches(), judge):
+                    writing.append((end, writer.submit(self._write, judged, stages)))
+                    if len(writing) > _AHEAD:
+                        self._written(writing)
+                while writing:
+                    self._written(writing)
             return stages.finish()
+
+    def _written(self, writing: deque[tuple[int, Future[None]]]) -> None:
+        """Waits for the first of them, so that a failure is heard and the progress told from this thread."""
+        end, done = writing.popleft()
+        done.result()
+        self._report(end)
 
     def _judged(self, batches: Iterator[Batch], judge: Judge) -> Iterator[tuple[int, Judged]]:
         """(place in the file, outcome) of each batch in order; a few are judged ahead by other threads."""
