@@ -145,10 +145,20 @@ def _all_finite(values: pa.Array) -> bool:
     return pc.all(pc.is_finite(values)).as_py() in (True, None)  # None: no value at all
 
 
+def _is_ascii(values: pa.BinaryArray) -> bool:
+    _, offsets, data = values.buffers()
+    if data is None:
+        return True
+    ends = np.frombuffer(offsets, dtype=np.int32)[values.offset : values.offset + len(values) + 1]
+    return bool((np.frombuffer(data, dtype=np.int8)[ends[0] : ends[-1]] >= 0).all())
+
+
 def _decoded(values: pa.Array, encoding: Encoding) -> pa.Array:
     """The same texts in UTF-8, each different one decoded once. They must be valid."""
     if encoding is UTF8:
         return values
+    if _is_ascii(values):
+        return values.cast(pa.string())
     different = values.dictionary_encode()
     texts = [text.decode(encoding.name) for text in different.dictionary.to_pylist()]
     return pa.array(texts, pa.string()).take(different.indices)
