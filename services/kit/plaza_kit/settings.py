@@ -20,6 +20,9 @@ class BadSettings(Exception):
 class TlsSettings(BaseSettings):
     """Mutual TLS with other pods: all three files, or none (Unix sockets on one machine)."""
 
+    # Of several bases the last one's counts, so that each says it.
+    model_config = SettingsConfigDict(env_prefix="PLAZA_", extra="ignore", frozen=True)
+
     tls_cert_file: Path | None = Field(default=None, description="PEM certificate shown to other services")
     tls_key_file: Path | None = Field(default=None, description="PEM key of the certificate, not encrypted")
     tls_ca_file: Path | None = Field(
@@ -45,6 +48,8 @@ class TlsSettings(BaseSettings):
 
 class IssuerSettings(BaseSettings):
     """Who says who somebody is, and the way there."""
+
+    model_config = SettingsConfigDict(env_prefix="PLAZA_", extra="ignore", frozen=True)
 
     issuer: str = Field(description="OIDC issuer, for example `https://id.city.example/realms/plaza`")
     issuer_connect: str = Field(
