@@ -167,19 +167,26 @@ async def _group(keycloak: Keycloak, department: Department) -> Rep | None:
 
 
 async def ensure_client(keycloak: Keycloak, wanted: Rep, role: str | None) -> list[str]:
-    """A client with its mappers, scopes and, for one with a service account, exactly one realm role of its own."""
+    """A client with its mappers, scopes and, for one with a service account, exactly one realm role of its own.
+
+    It opens only when it has its role: a token without one would be kept for minutes by whoever was quick to ask.
+    """
     client_id, changes = wanted["clientId"], []
+    wanted = wanted | {"enabled": True}
     found = await keycloak.get("clients", clientId=client_id)
-    if not found:
-        uuid = await keycloak.post("clients", wanted)
-        changes.append(f"client {client_id} made")
+    if found:
+        live = found[0]
     else:
-        live, uuid = found[0], found[0]["id"]
-        if differs(live, wanted):
-            changes.append(f"client {client_id} put right")
-            await _put_client(keycloak, uuid, live, wanted)
+        live = wanted | {"enabled": role is None}
+        live["id"] = await keycloak.post("clients", live)
+        changes.append(f"client {client_id} made")
     if role is not None and wanted.get("serviceAccountsEnabled"):
-        changes += await _ensure_machine_role(keycloak, uuid, client_id, role)
+        changes += await _ensure_machine_role(keycloak, live["id"], client_id, role)
+    if found and differs(live, wanted):
+        changes.append(f"client {client_id} put right")
+        await _put_client(keycloak, live["id"], live, wanted)
+    elif not found and role is not None:
+        await keycloak.put(f"clients/{live['id']}", {"clientId": client_id, "enabled": True})
     return changes
 
 
