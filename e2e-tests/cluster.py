@@ -171,7 +171,11 @@ class Cluster(Story):
             for line in command.stderr:
                 said.append(line)
                 if found := _ADDRESS.search(line):
-                    self.people.confirm_device(found[1], person)
+                    try:
+                        self.people.confirm_device(found[1], person)
+                    except BaseException:
+                        command.kill()
+                        raise
                     break
             said.append(command.stderr.read())
             assert command.wait(60) == 0, "".join(said)
