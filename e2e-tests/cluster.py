@@ -154,7 +154,8 @@ class Cluster(Story):
             person["credentials"] = [{"type": "password", "value": PASSWORD, "temporary": False}]
             made = admin.create_user(person, exist_ok=True)
             admin.assign_realm_roles(made, [roles[name] for name in user["realmRoles"]])
-            if home := homes.get(user["username"]):
+            home = homes.get(user["username"])
+            if home and home not in {one["alias"] for one in admin.get_user_organizations(made)}:
                 admin.organization_user_add(made, organizations[home])
 
     def log_in(self, person: str) -> None:

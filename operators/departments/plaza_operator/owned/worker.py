@@ -13,6 +13,7 @@ NAME = "worker"
 KIND = DEPLOYMENT
 SELECTOR = {"app.kubernetes.io/name": "plaza", "app.kubernetes.io/component": "worker"}
 SECRETS_AT = "/run/plaza/sources"
+_LEAST_CPU = "100m"
 
 
 def desired(department: Department, platform: Platform, replicas: int, fingerprint: str) -> Child:
@@ -58,7 +59,8 @@ def _pod(department: Department, platform: Platform) -> dict[str, Any]:
                 "image": worker.image or platform.worker_image,
                 "imagePullPolicy": platform.image_pull_policy,
                 "env": _environment(department, platform),
-                "resources": {"requests": size, "limits": size},
+                # A load takes what processor there is, up to its limit; between loads nobody else must do without.
+                "resources": {"requests": {**size, "cpu": _LEAST_CPU}, "limits": size},
                 "securityContext": {
                     "allowPrivilegeEscalation": False,
                     "readOnlyRootFilesystem": True,
