@@ -151,7 +151,11 @@ def test_the_worker_is_restricted_and_carries_no_city_credentials(
     assert not pod["automountServiceAccountToken"]
     assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
     assert container["securityContext"]["readOnlyRootFilesystem"]
-    assert container["resources"]["requests"] == container["resources"]["limits"]
+    least, most = container["resources"]["requests"], container["resources"]["limits"]
+    assert least["memory"] == most["memory"], (
+        "a worker that uses more than was reserved would be the first to be killed"
+    )
+    assert least["cpu"] == "100m"
     names = {entry["name"] for entry in container["env"]}
     assert not {name for name in names if "DATABASE" in name or "LAKE" in name or "SIGNING" in name}
     values = {entry["name"]: entry.get("value") for entry in container["env"]}
