@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import orjson
 import procrastinate
@@ -23,6 +23,8 @@ _log = telemetry.log("jobs")
 TAKEOVER_SECONDS = 8.0
 """A process silent for this long is dead; its jobs are taken over."""
 
+_OFTEN: Final = 15
+"""Attempts."""
 _TRACE = "traceparent"
 """Argument beside a job's own: the trace (W3C) in which it was put into the queue."""
 
@@ -33,8 +35,14 @@ def create_tables(connection: Connection) -> None:
     connection.connection.cursor().execute(str(SchemaManager.get_schema()))
 
 
+def pause_seconds(attempts: int) -> int:
+    """How long to wait after so many failed attempts: 1, 2, 4, 8 seconds, then ten for two minutes (whoever was
+    away is mostly back by then, and people wait for the outcome), then a minute."""
+    return 1 << attempts if attempts < 4 else 10 if attempts < _OFTEN else 60
+
+
 class _Patient(procrastinate.BaseRetryStrategy):
-    """Try again after 1, 2, 4 … seconds, at most a minute apart."""
+    """Try again, ever more seldom."""
 
     def __init__(self, max_attempts: int) -> None:
         self._max_attempts = max_attempts
@@ -44,7 +52,7 @@ class _Patient(procrastinate.BaseRetryStrategy):
     ) -> procrastinate.RetryDecision | None:
         if job.attempts >= self._max_attempts:
             return None
-        return procrastinate.RetryDecision(retry_in={"seconds": min(2**job.attempts, 60)})
+        return procrastinate.RetryDecision(retry_in={"seconds": pause_seconds(job.attempts)})
 
 
 class Jobs:
