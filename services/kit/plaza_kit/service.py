@@ -6,7 +6,7 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import uvloop
 
@@ -27,6 +27,9 @@ from plaza_kit.signing import KeyRing
 
 _log = telemetry.log("service")
 
+_STOP_SECONDS: Final = 6.0
+"""A job under way has five seconds to end."""
+_STOP_WORDS: Final = 2
 MIGRATE = "migrate"
 """Argument with which a service's process only brings its schema to its version."""
 
@@ -159,15 +162,26 @@ async def _serve(
     done, _ = await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
     await health.serving(False)
     await server.stop()
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    await _ended(spec.name, tasks)
     for close in parts.at_end:
         await asyncio.to_thread(close)
     await runtime.peers.close()
     await runtime.database.close()
     if stopped not in done:
         sys.exit(f"plaza-{spec.name}: a background task ended; see the log above")
+
+
+async def _ended(service: str, tasks: Sequence[asyncio.Task[None]]) -> None:
+    """All background tasks have ended. Whoever is just opening connections may miss the first word, so it is said
+    again; a service that does not end would be killed in the middle of something else."""
+    late = set(tasks)
+    for _ in range(_STOP_WORDS):
+        for task in late:
+            task.cancel()
+        _, late = await asyncio.wait(late, timeout=_STOP_SECONDS)
+        if not late:
+            return
+        _log.warning("background tasks end late", service=service, tasks=[str(t.get_coro()) for t in late])
 
 
 def _runtime(spec: ServiceSpec, settings: ServiceSettings) -> tuple[Runtime, TokenVerifier]:
