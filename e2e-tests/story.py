@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,7 +38,7 @@ def until(holds: Callable[[], bool], promise: str, seconds: float = 30) -> None:
 
 
 @dataclass
-class Story:
+class Story(ABC):
     """A running Plaza, wherever it runs, as different people use it."""
 
     home: Path
@@ -47,9 +48,9 @@ class Story:
     """Of all people."""
 
     @property
+    @abstractmethod
     def url(self) -> str:
         """Of the gateway: its internal face."""
-        raise NotImplementedError
 
     @property
     def portal(self) -> str:
@@ -57,9 +58,9 @@ class Story:
         return self.url
 
     @property
+    @abstractmethod
     def issuer(self) -> str:
         """Of the realm."""
-        raise NotImplementedError
 
     @property
     def api(self) -> str:

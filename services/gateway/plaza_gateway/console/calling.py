@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
-from typing import TypedDict, TypeVar
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, TypedDict, TypeVar
 
 import grpc
 from plaza_kit import telemetry
@@ -14,6 +14,7 @@ SECONDS = 10.0
 """How long a page waits for a service."""
 
 Answer = TypeVar("Answer")
+Item = TypeVar("Item")
 
 
 class Carried(TypedDict):
@@ -37,3 +38,19 @@ async def answer(call: Awaitable[Answer]) -> Answer:
         return await call
     except grpc.aio.AioRpcError as error:
         raise Problem.of_rpc(error) from error
+
+
+async def every(
+    method: Callable[..., Awaitable[Any]],
+    request: Any,
+    items: Callable[[Any], Iterable[Item]],
+    carrying: Carried,
+) -> list[Item]:
+    """All that a list has, page by page (AIP-158). `items`: those of a page. Raises Problem."""
+    found: list[Item] = []
+    while True:
+        page = await answer(method(request, **carrying))
+        found.extend(items(page))
+        if not page.next_page_token:
+            return found
+        request.page_token = page.next_page_token

@@ -6,7 +6,7 @@ session's token inside the form.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
@@ -16,6 +16,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
 from plaza_gateway.console.sessions import Session
+from plaza_gateway.transcode.problems import Problem
 
 CSRF = "csrf"
 """Name of the hidden field."""
@@ -181,3 +182,13 @@ class FileForm:
 
     def _finish(self) -> None:
         self._over = True
+
+
+def by_place(problem: Problem, place_of: Callable[[str], str]) -> dict[str, str]:
+    """What is wrong by the place in a form; empty where the page has words of its own. `place_of`: the form's field
+    that a pointer of the service leads to."""
+    found: dict[str, str] = {}
+    for complaint in problem.errors:
+        place = place_of(complaint.pointer)
+        found[place] = "; ".join(filter(None, (found.get(place, ""), complaint.detail)))
+    return found

@@ -16,7 +16,7 @@ from plaza.security.v1 import security_pb2 as sec
 from plaza.security.v1.security_pb2_grpc import CallerServiceStub
 from plaza_kit.rpc.client import Peers
 
-from plaza_gateway.console.calling import Carried, carried
+from plaza_gateway.console.calling import Carried, carried, every
 from plaza_gateway.console.calling import answer as _answer
 from plaza_gateway.console.contracts_over_grpc import ContractsOverGrpc
 from plaza_gateway.console.sources_over_grpc import SourcesOverGrpc
@@ -57,16 +57,8 @@ class OverGrpc:
 
     async def datasets(self, department: str) -> list[cat.Dataset]:
         """All, by id."""
-        found: list[cat.Dataset] = []
         request = cat.ListDatasetsRequest(parent=department, page_size=1000)
-        while True:
-            page: cat.ListDatasetsResponse = await _answer(
-                self._catalogue.ListDatasets(request, **self._carried)
-            )
-            found.extend(page.datasets)
-            if not page.next_page_token:
-                return found
-            request.page_token = page.next_page_token
+        return await every(self._catalogue.ListDatasets, request, lambda page: page.datasets, self._carried)
 
     async def dataset(self, name: str) -> cat.Dataset:
         """As it is now."""

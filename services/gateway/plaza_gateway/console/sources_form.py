@@ -9,6 +9,7 @@ from typing import Literal
 from plaza.ingestion.v1 import ingestion_pb2 as ing
 from plaza.ingestion.v1 import sources_pb2 as src
 
+from plaza_gateway.console.forms import by_place
 from plaza_gateway.console.schedules import BadTime, Rhythm
 from plaza_gateway.console.sources_view import CLASSES, TLS
 from plaza_gateway.transcode.problems import Complaint, Problem
@@ -157,11 +158,7 @@ def errors_of(problem: Problem) -> dict[str, str]:
     """What is wrong by the place in the form; empty where the page has words of its own."""
     if problem.reason == "SOURCE_EXISTS":
         return {"id": problem.detail}
-    found: dict[str, str] = {}
-    for complaint in problem.errors:
-        place = place_of(complaint.pointer)
-        found[place] = "; ".join(filter(None, (found.get(place, ""), complaint.detail)))
-    return found
+    return by_place(problem, place_of)
 
 
 def place_of(pointer: str) -> str:

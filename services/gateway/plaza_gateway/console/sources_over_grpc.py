@@ -7,7 +7,7 @@ from plaza.ingestion.v1 import sources_pb2 as src
 from plaza.ingestion.v1.sources_pb2_grpc import SourceServiceStub
 from plaza_kit.rpc.client import Peers
 
-from plaza_gateway.console.calling import answer, carried
+from plaza_gateway.console.calling import answer, carried, every
 
 _LARGEST = 1000
 
@@ -21,16 +21,10 @@ class SourcesOverGrpc:
 
     async def all(self, department: str) -> list[src.Source]:
         """By id."""
-        found: list[src.Source] = []
         request = src.ListSourcesRequest(parent=department, page_size=_LARGEST)
-        while True:
-            page: src.ListSourcesResponse = await answer(
-                self._service.ListSources(request, **carried(self._token))
-            )
-            found.extend(page.sources)
-            if not page.next_page_token:
-                return found
-            request.page_token = page.next_page_token
+        return await every(
+            self._service.ListSources, request, lambda page: page.sources, carried(self._token)
+        )
 
     async def one(self, name: str) -> src.Source:
         """As it is now."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from plaza.catalogue.v1 import code_lists_pb2 as cl
 from plaza.catalogue.v1 import source_systems_pb2 as sy
 
+from plaza_gateway.console.forms import by_place
 from plaza_gateway.console.sources_view import CLASSES
 from plaza_gateway.transcode.problems import Complaint, Problem
 
@@ -84,11 +85,7 @@ def errors_of(problem: Problem) -> dict[str, str]:
     """What is wrong by the place in the form; empty where the page has words of its own."""
     if problem.reason in _TAKEN:
         return {_TAKEN[problem.reason]: problem.detail}
-    found: dict[str, str] = {}
-    for complaint in problem.errors:
-        place = place_of(complaint.pointer)
-        found[place] = "; ".join(filter(None, (found.get(place, ""), complaint.detail)))
-    return found
+    return by_place(problem, place_of)
 
 
 def place_of(pointer: str) -> str:

@@ -8,7 +8,7 @@ from plaza.catalogue.v1.code_lists_pb2_grpc import CodeListServiceStub
 from plaza.catalogue.v1.source_systems_pb2_grpc import SourceSystemServiceStub
 from plaza_kit.rpc.client import Peers
 
-from plaza_gateway.console.calling import answer, carried
+from plaza_gateway.console.calling import answer, carried, every
 
 _LARGEST = 1000
 _HISTORY = 50
@@ -25,16 +25,10 @@ class StandardsOverGrpc:
 
     async def systems(self, department: str) -> list[sy.SourceSystem]:
         """By id, retired ones too."""
-        found: list[sy.SourceSystem] = []
         request = sy.ListSourceSystemsRequest(parent=department, page_size=_LARGEST)
-        while True:
-            page: sy.ListSourceSystemsResponse = await answer(
-                self._systems.ListSourceSystems(request, **carried(self._token))
-            )
-            found.extend(page.source_systems)
-            if not page.next_page_token:
-                return found
-            request.page_token = page.next_page_token
+        return await every(
+            self._systems.ListSourceSystems, request, lambda page: page.source_systems, carried(self._token)
+        )
 
     async def system(self, name: str) -> sy.SourceSystem:
         """As it is now."""
@@ -60,29 +54,17 @@ class StandardsOverGrpc:
 
     async def lists(self) -> list[cl.CodeList]:
         """By id, each with its newest version."""
-        found: list[cl.CodeList] = []
         request = cl.ListCodeListsRequest(page_size=_LARGEST)
-        while True:
-            page: cl.ListCodeListsResponse = await answer(
-                self._lists.ListCodeLists(request, **carried(self._token))
-            )
-            found.extend(page.code_lists)
-            if not page.next_page_token:
-                return found
-            request.page_token = page.next_page_token
+        return await every(
+            self._lists.ListCodeLists, request, lambda page: page.code_lists, carried(self._token)
+        )
 
     async def list_versions(self, name: str) -> list[cl.CodeListVersion]:
         """Newest first."""
-        found: list[cl.CodeListVersion] = []
         request = cl.ListCodeListVersionsRequest(parent=name, page_size=_LARGEST)
-        while True:
-            page: cl.ListCodeListVersionsResponse = await answer(
-                self._lists.ListCodeListVersions(request, **carried(self._token))
-            )
-            found.extend(page.versions)
-            if not page.next_page_token:
-                return found
-            request.page_token = page.next_page_token
+        return await every(
+            self._lists.ListCodeListVersions, request, lambda page: page.versions, carried(self._token)
+        )
 
     async def codes(self, parent: str, words: str, size: int, token: str) -> cl.ListCodesResponse:
         """A page, in the order of the list."""

@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from plaza.common.v1 import contract_pb2
+from plaza_kit.objects.folder import sync
 from plaza_lake.duplicates import RowNumbers, find_duplicates_against_table, rewrite_without
 from plaza_lake.files import file_sha256
 from plaza_lake.overwrite import LoadMode
@@ -30,7 +31,7 @@ from plaza_lake.write import StagedFile
 from plaza_ingestion.domain.batches import Decision
 from plaza_ingestion.domain.table_schema import Latest
 from plaza_ingestion.storage.rows_before import Earlier, outdated, refused_before
-from plaza_ingestion.storage.staging import StagedFileChanged, sync
+from plaza_ingestion.storage.staging import StagedFileChanged
 from plaza_ingestion.worker.encodings import normal_name
 from plaza_ingestion.worker.plan import Dialect
 from plaza_ingestion.worker.refusal import Reason, RefusedRow, in_step

@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from plaza_kit.objects.folder import sync
 from plaza_lake.duplicates import RowNumbers, find_duplicates_against_table, rewrite_without
 from plaza_lake.schema import Column, FieldType, TableSchema, arrow_schema
 from plaza_lake.tables import Lake
@@ -23,7 +24,7 @@ from plaza_lake.write import StagedFile
 from plaza_ingestion.domain.quarantine import ROW_COLUMN, RefusedAgain, RowId, without_cells
 from plaza_ingestion.domain.repair_names import RowNames
 from plaza_ingestion.storage.final_files import Staged, Target, check_rows, read_refused
-from plaza_ingestion.storage.staging import StagedFileChanged, sync
+from plaza_ingestion.storage.staging import StagedFileChanged
 
 _ROWS_AT_ONCE: Final = 65_536
 _IDS: Final = TableSchema((Column("id", FieldType.STRING),), ("id",))

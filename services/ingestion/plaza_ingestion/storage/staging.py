@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from plaza_kit.errors import FailedPrecondition, InvalidArgument, NotFound
+from plaza_kit.objects.folder import sync
 from plaza_lake.write import StagedFile
 
 _CHUNK: Final = 1 << 20
@@ -243,12 +244,3 @@ def _remove_forgotten(folder: Path) -> None:
         with suppress(FileNotFoundError):
             if path.stat().st_mtime < oldest:
                 path.unlink()
-
-
-def sync(path: Path) -> None:
-    """Makes a file or a folder durable."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from plaza_kit.errors import DataLoss
+from plaza_kit.objects.folder import sync
 from plaza_kit.tlog.proof import SUFFIX, sha256_of_file
 
 from plaza_opendata.domain.releases import ReleaseName
@@ -55,7 +56,7 @@ class ReleaseStore:
                     path.hardlink_to(part)
             else:
                 part.rename(path)
-            _sync_folder(path.parent)
+            sync(path.parent)
         finally:
             part.unlink(missing_ok=True)
 
@@ -118,12 +119,3 @@ def damaged(path: Path, what: str) -> FileDamaged:
         remedy="restore the release store from its backup; the recorded hash tells whether it is right",
         facts={"file": path.name},
     )
-
-
-def _sync_folder(folder: Path) -> None:
-    """A rename is on disk only when its folder is."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
