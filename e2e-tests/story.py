@@ -20,7 +20,7 @@ import httpx
 import pytest
 
 PLAZA = str(Path(sys.executable).parent / "plaza")
-START_SECONDS = 90
+START_SECONDS = 400
 
 
 def free_port() -> int:

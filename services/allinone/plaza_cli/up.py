@@ -24,7 +24,7 @@ from plaza_cli.postgres_watch import PostgresWatch
 from plaza_cli.processes import Child
 from plaza_cli.workers import Workers, supervise, worker_of
 
-READY_SECONDS = 90.0
+READY_SECONDS = 300.0
 
 
 class NotReady(Exception):
