@@ -2,7 +2,8 @@
 
 Needs Python and one of the two builders, nothing else. From the environment: IMAGES (names, default all), REGISTRY
 (in front of `plaza/NAME`), TAG (default: the version), BUILD_FLAGS (for the builder, for example
-`--build-arg UV_DEFAULT_INDEX=… --build-arg PIP_INDEX_URL=…` where packages come from a mirror).
+`--build-arg UV_DEFAULT_INDEX=… --build-arg PIP_INDEX_URL=…` where packages come from a mirror), IMAGE_LOADER (a command
+that is given each image's name when it is built, for example `kind load docker-image`).
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ class Order:
     version: str
     revision: str
     flags: tuple[str, ...]
+    loader: tuple[str, ...]
+    """A command that brings an image to where it is needed, without the image's name; empty: none."""
 
     def reference(self, name: str) -> str:
         """The whole name of an image."""
@@ -55,6 +58,7 @@ def order(environment: Mapping[str, str], version: str, revision: str) -> Order:
         version,
         revision,
         tuple(shlex.split(environment.get("BUILD_FLAGS", ""))),
+        tuple(shlex.split(environment.get("IMAGE_LOADER", ""))),
     )
 
 
@@ -90,6 +94,8 @@ def main() -> None:
         (BILLS / name).mkdir(parents=True)
         for command in (bill, image):
             _run(command)
+        if wanted.loader:
+            _run([*wanted.loader, wanted.reference(name)])
         print(f"{size(builder, wanted.reference(name)):>8}  {wanted.reference(name)}", flush=True)
 
 

@@ -171,6 +171,8 @@ def test_an_order_takes_registry_tag_and_names_from_the_environment() -> None:
         == "docker.io/plaza/tools:1.0"
     )
     assert images.order({}, "1.0", "abc").names == tuple(IMAGES)
+    loader = images.order({"IMAGE_LOADER": "kind load docker-image"}, "1.0", "abc").loader
+    assert loader == ("kind", "load", "docker-image")
     with pytest.raises(SystemExit, match="no image gatway; IMAGES may name: catalogue"):
         images.order({"IMAGES": "gatway"}, "1.0", "abc")
 
