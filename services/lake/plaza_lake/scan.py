@@ -1,0 +1,128 @@
+"""Every row of a version where it lies: file by file, row group by row group, for judging all of them.
+
+Part of the one read path: a grant opens it as it opens `read`. What is judged leaves as what `judge` makes of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from plaza_kit.errors import FailedPrecondition
+from plaza_kit.grants import GrantVerifier
+
+from plaza_lake.access import Access, open_grant
+from plaza_lake.schema import FieldType, TableSchema, arrow_type
+from plaza_lake.tables import Lake
+
+T = TypeVar("T")
+
+
+class RowFilterNotSupported(FailedPrecondition):
+    """A grant opens only some rows; positions in files would tell of the others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Rows of one file that follow each other."""
+
+    file: int
+    """Number of the file among `Scan.paths`."""
+    first: int
+    """Number of its first row in that file, from 0."""
+    columns: pa.Table
+    """Texts are dictionary-encoded where the file's are, plain where its writer gave that up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What a grant opens, ready to be read."""
+
+    version: int
+    snapshot_id: int
+    schema: TableSchema
+    """The columns that the grant opens."""
+    paths: tuple[str, ...]
+    """The version's files; each is immutable, so that what was found in one holds as long as it is there."""
+    rows: tuple[int, ...]
+    """Of each file."""
+
+
+def open_scan(lake: Lake, verifier: GrantVerifier, token: str) -> Scan:
+    """Raises as `open_grant`, and `RowFilterNotSupported`."""
+    access = _whole(lake, verifier, token)
+    with lake.files.opened(access.paths):
+        rows = tuple(pq.read_metadata(path).num_rows for path in access.paths)
+    return Scan(access.version.version, access.version.snapshot_id, access.granted, access.paths, rows)
+
+
+def judge_parts(
+    lake: Lake,
+    verifier: GrantVerifier,
+    token: str,
+    names: Iterable[str],
+    judge: Callable[[Part], T],
+    *,
+    files: Iterable[int] | None = None,
+) -> list[T]:
+    """What `judge` says of every part of these files (numbers in `Scan.paths`; None: all), in the order of the
+    rows. As many parts at a time as the engine has threads; `judge` should let go of the interpreter's lock.
+
+    A column that a file does not have is absent in all its rows. Raises as `open_scan`, and `ColumnNotGranted`.
+    """
+    access = _whole(lake, verifier, token)
+    wanted = tuple(dict.fromkeys(names))
+    access.check_names(wanted)
+    schema = access.granted.select(wanted)
+    chosen = range(len(access.paths)) if files is None else sorted(set(files))
+    with (
+        lake.files.opened([access.paths[number] for number in chosen]),
+        ThreadPoolExecutor(lake.settings.threads, thread_name_prefix="scan") as pool,
+    ):
+        work = [
+            (number, group, first)
+            for number in chosen
+            for group, first in _groups(pq.read_metadata(access.paths[number]))
+        ]
+        return list(pool.map(lambda at: judge(_part(access, schema, *at)), work))
+
+
+def _whole(lake: Lake, verifier: GrantVerifier, token: str) -> Access:
+    access = open_grant(lake, verifier, token)
+    if access.row_filter is not None:
+        raise RowFilterNotSupported(
+            f"grant {access.grant.grant_id} has a row filter", remedy="Ask for a grant of all rows."
+        )
+    return access
+
+
+def _groups(metadata: pq.FileMetaData) -> Iterator[tuple[int, int]]:
+    """Each row group with the number of its first row."""
+    first = 0
+    for group in range(metadata.num_row_groups):
+        yield group, first
+        first += metadata.row_group(group).num_rows
+
+
+def _part(access: Access, schema: TableSchema, number: int, group: int, first: int) -> Part:
+    path = access.paths[number]
+    metadata = pq.read_metadata(path)
+    there = set(metadata.schema.names)
+    texts = [column.name for column in schema.columns if column.type is FieldType.STRING]
+    # A reader of its own for each part: readers are not safe to share.
+    with pq.ParquetFile(
+        path, metadata=metadata, read_dictionary=[name for name in texts if name in there]
+    ) as reader:
+        read = reader.read_row_group(
+            group, [name for name in schema.names if name in there], use_threads=False
+        )
+        rows = metadata.row_group(group).num_rows
+    columns = [
+        read.column(column.name) if column.name in there else pa.nulls(rows, arrow_type(column.type))
+        for column in schema.columns
+    ]
+    return Part(number, first, pa.table(columns, names=list(schema.names)))
