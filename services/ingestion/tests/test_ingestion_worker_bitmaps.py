@@ -6,6 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 from plaza_ingestion.worker.bitmaps import (
+    _BLOCK,
     Ranks,
     bitmap,
     first_of,
@@ -39,7 +40,7 @@ def test_each_operation_across_words(members: list[bool]) -> None:
 
 
 def test_places_in_several_blocks() -> None:
-    signs = np.zeros(200_001, dtype=np.uint8)
-    at = [0, 65_535, 65_536, 131_072, 200_000]
+    signs = np.zeros(2 * _BLOCK + 1, dtype=np.uint8)
+    at = [0, _BLOCK - 1, _BLOCK, _BLOCK + 65, 2 * _BLOCK]
     signs[at] = 7
     assert positions(bitmap(signs, 7), len(signs)).tolist() == at

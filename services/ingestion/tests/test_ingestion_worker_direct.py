@@ -7,6 +7,7 @@ import io
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from unittest.mock import patch
 
@@ -20,7 +21,8 @@ from plaza_ingestion.worker.direct import DirectColumns
 from plaza_ingestion.worker.header import Header
 from plaza_ingestion.worker.judge import Judge, Judged
 from plaza_ingestion.worker.plan import BuildTimestamp, FieldSpec, LoadPlan
-from plaza_ingestion.worker.source import SourceFile
+from plaza_ingestion.worker.refusal import Reason
+from plaza_ingestion.worker.source import SourceFile, unchecked_windows
 from plaza_ingestion.worker.steps.declared import Trim
 
 FIELDS = (
@@ -48,21 +50,24 @@ numeric = st.one_of(
 text = st.text('a 站é0x,"\n\r\tNA\ufeff\u3000\U00020000', max_size=6)
 plain = st.tuples(st.sampled_from(["1", "12", "NA", ""]), st.sampled_from(["0.5", "-7", "NA"]), text)
 dates = st.sampled_from(["2013-03-01", "2013-03-01", "", "NA", "2013-02-30", "x"])
+widths = st.sampled_from([1 << 20, 64])
 row = st.tuples(
     st.one_of(numeric, st.just("3")), numeric, text, st.sampled_from(["2013", "", "x"]), dates, text
 )
 
 
 @contextmanager
-def window_of(data: bytes, encoding: str) -> Iterator[CsvReader]:
+def window_of(data: bytes, encoding: str, widest: int = 1 << 20) -> Iterator[CsvReader]:
+    """The first window is always checked, because of the heading; `widest` makes others."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "file.csv"
         path.write_bytes(data)
-        with SourceFile(path) as source:
+        cut = partial(unchecked_windows, widest=widest)
+        with SourceFile(path) as source, patch("plaza_ingestion.worker.csv_reader.unchecked_windows", cut):
             yield CsvReader(source, LoadPlan(FIELDS[:5], encoding=encoding).dialect)
 
 
-def judged(data: bytes, plan: LoadPlan) -> tuple[list[Judged], int]:
+def judged(data: bytes, plan: LoadPlan, widest: int = 1 << 20) -> tuple[list[Judged], int]:
     """The outcome of each window, and how many of them were read directly."""
     answers = []
 
@@ -71,15 +76,15 @@ def judged(data: bytes, plan: LoadPlan) -> tuple[list[Judged], int]:
         return answers[-1]
 
     read = DirectColumns.read
-    with window_of(data, plan.encoding) as reader, patch.object(DirectColumns, "read", counted):
+    with window_of(data, plan.encoding, widest) as reader, patch.object(DirectColumns, "read", counted):
         judge = Judge(plan, Header(reader.headings))
         found = [judge.judge(batch) for batch in reader.batches()]
     return found, sum(answer is not None for answer in answers)
 
 
-def by_text(data: bytes, plan: LoadPlan) -> list[Judged]:
+def by_text(data: bytes, plan: LoadPlan, widest: int = 1 << 20) -> list[Judged]:
     with patch.object(DirectColumns, "read", lambda *_: None):
-        return judged(data, plan)[0]
+        return judged(data, plan, widest)[0]
 
 
 def assert_same(ours: list[Judged], texts: list[Judged]) -> None:
@@ -114,35 +119,63 @@ def written(rows: list[tuple[str, ...]], encoding: str, *, quote_all: bool, end:
     encoding=st.sampled_from(["utf-8", "gb18030", "utf-16"]),
     quote_all=st.booleans(),
     end=st.sampled_from(["\n", "\r\n", "\r"]),
+    widest=widths,
 )
 def test_one_strange_cell_is_judged_as_its_text(
-    rows: list[tuple[str, ...]], encoding: str, quote_all: bool, end: str
+    rows: list[tuple[str, ...]], encoding: str, quote_all: bool, end: str, widest: int
 ) -> None:
     data = written(rows, encoding, quote_all=quote_all, end=end)
     plan = LoadPlan(FIELDS, steps=PLAN.steps, encoding=encoding)
-    assert_same(judged(data, plan)[0], by_text(data, plan))
+    assert_same(judged(data, plan, widest)[0], by_text(data, plan, widest))
 
 
 @settings(max_examples=200)
-@given(rows=st.lists(plain, min_size=1, max_size=8), encoding=st.sampled_from(["utf-8", "gb18030"]))
-def test_plain_rows_are_read_directly_and_alike(rows: list[tuple[str, str, str]], encoding: str) -> None:
+@given(
+    rows=st.lists(plain, min_size=1, max_size=8),
+    encoding=st.sampled_from(["utf-8", "gb18030"]),
+    widest=widths,
+)
+def test_plain_rows_are_read_directly_and_alike(
+    rows: list[tuple[str, str, str]], encoding: str, widest: int
+) -> None:
     whole = [(count, amount, name.replace("x", "y"), "2013", "NA", "z") for count, amount, name in rows]
     data = written(whole, encoding, quote_all=False, end="\r\n")
     plan = LoadPlan(FIELDS, steps=PLAN.steps, encoding=encoding)
-    assert_same(judged(data, plan)[0], by_text(data, plan))
+    assert_same(judged(data, plan, widest)[0], by_text(data, plan, widest))
 
 
 @settings(max_examples=150)
 @given(
     data=st.lists(
         st.sampled_from([b"1", b"NA", b",", b'"', b"\n", b"\r\n", b"\xb0\xa1", b"\xff", b" "]), max_size=30
-    )
+    ),
+    widest=widths,
 )
-def test_broken_records_are_refused_alike(data: list[bytes]) -> None:
+def test_broken_records_are_refused_alike(data: list[bytes], widest: int) -> None:
     file = b"Count,Amount,Name,Year,Seen\n1,2,a,2013,\n" + b"".join(data)
     for encoding in ("utf-8", "gb18030"):
         plan = LoadPlan(FIELDS, steps=PLAN.steps, encoding=encoding)
-        assert_same(judged(file, plan)[0], by_text(file, plan))
+        assert_same(judged(file, plan, widest)[0], by_text(file, plan, widest))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "gb18030"])
+@pytest.mark.parametrize("asked_for", [5, 4])
+@pytest.mark.parametrize("column", range(5))
+def test_a_byte_that_is_no_character_is_found_in_any_column(
+    column: int, asked_for: int, encoding: str
+) -> None:
+    """Also where all other bytes of the window say nothing against reading it directly, and where nobody asks for
+    the column."""
+    plan = LoadPlan(FIELDS[:asked_for], encoding=encoding)
+    cells = [b"1", b"2.5", "站".encode(encoding), b"2013", b"2013-03-01"]
+    cells[column] += b"\xff"
+    good = ",".join(["1", "2.5", "站", "2013", "2013-03-01"]).encode(encoding)
+    data = b"\n".join([b"Count,Amount,Name,Year,Seen", *[good] * 9, b",".join(cells), *[good] * 9])
+    windows, direct = judged(data, plan, 64)
+    refused = [row for window in windows for row in window.refused]
+    assert sum(window.accepted.num_rows for window in windows) == 18
+    assert [(row.line, row.reason) for row in refused] == [(11, Reason.ENCODING)]
+    assert direct >= len(windows) - 2  # beside numbers with such a byte, two are read by their texts
 
 
 def direct_windows(cells: str, plan: LoadPlan = PLAN) -> int:

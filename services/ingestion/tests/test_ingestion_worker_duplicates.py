@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from plaza_ingestion.worker import duplicates
-from plaza_ingestion.worker.duplicates import find_duplicates
+from plaza_ingestion.worker.duplicates import KeyHashes, find_duplicates
 
 _KEYS = st.tuples(st.integers(0, 3), st.sampled_from(["", "甲", "乙"]))
 _ROWS = st.lists(st.tuples(_KEYS, st.none() | st.integers(0, 3)), max_size=30)
@@ -31,13 +31,39 @@ def test_the_same_as_a_dictionary_however_often_the_file_is_read(
             "w": [w for _, w in rows],
         }
         types = pa.schema([("n", pa.int64()), ("s", pa.string()), ("w", pa.int64())])
-        pq.write_table(pa.table(columns, types), path)
+        table = pa.table(columns, types)
+        pq.write_table(table, path)
+        with KeyHashes(Path(folder), ("n", "s")) as keys:
+            for begin in range(0, len(rows), 4):
+                keys.add(table.slice(begin, 4))
+            several = keys.of_several()
 
-        left_out, staying = find_duplicates(path, ("n", "s"), "w" if by_latest else None)
+        left_out, staying = find_duplicates(path, ("n", "s"), several, "w" if by_latest else None)
 
         found = dict(zip(left_out.tolist(), staying.tolist(), strict=True))
         assert list(found) == sorted(found)
         assert found == _by_dictionary(rows, by_latest)
+
+
+@pytest.mark.parametrize("key", [*"tdnfbs", "tdnfbs"])
+def test_a_key_of_any_type_is_the_same_passing_by_and_in_the_file(key: str, tmp_path: Path) -> None:
+    columns = {
+        "t": pa.array([0, 86_400_000_000, 0, 1], pa.timestamp("us", tz="UTC")),
+        "d": pa.array([0, 1, 0, 2], pa.date32()),
+        "n": pa.array([-1, 2**62, -1, 3]),
+        "f": pa.array([0.0, 1.5, -0.0, 1e300]),
+        "b": pa.array([True, False, True, False]),
+        "s": pa.array(["甲", "a text of more than twelve bytes", "甲", ""]),
+    }
+    table = pa.table(columns)
+    pq.write_table(table, tmp_path / "rows.parquet", store_schema=False)
+    with KeyHashes(tmp_path, tuple(key)) as keys:
+        keys.add(table.slice(0, 1))
+        keys.add(table.slice(1))
+        several = keys.of_several()
+    left_out, staying = find_duplicates(tmp_path / "rows.parquet", tuple(key), several)
+    expected = {2: 0, 3: 1} if key == "b" else {2: 0}
+    assert dict(zip(left_out.tolist(), staying.tolist(), strict=True)) == expected
 
 
 def _by_dictionary(rows: list[tuple[tuple[int, str], int | None]], by_latest: bool) -> dict[int, int]:

@@ -51,7 +51,7 @@ def arrow(stream: Rows) -> Iterator[bytes]:
         yield from sink.taken()
         for batch in stream.batches:
             if batch.num_rows:
-                writer.write_batch(_as(batch, schema))
+                writer.write_batch(_as([plain(column) for column in batch.columns], schema))
                 yield from sink.taken()
     finally:
         writer.close()
@@ -99,7 +99,7 @@ def _groups(batches: Iterator[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa
     for batch in batches:
         if not batch.num_rows:
             continue
-        held.append(_as(batch, schema))
+        held.append(_as(batch.columns, schema))
         rows += batch.num_rows
         size += batch.nbytes
         if rows >= GROUP_ROWS or size >= GROUP_BYTES:
@@ -109,6 +109,23 @@ def _groups(batches: Iterator[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa
         yield pa.Table.from_batches(held, schema)
 
 
-def _as(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    """The batch under our schema: engines name and annotate columns in their own way."""
-    return pa.RecordBatch.from_arrays(batch.columns, schema=schema)
+def plain(array: pa.Array) -> pa.Array:
+    """The same values with nothing else: unmarked where none is absent, zeros in the places of absent ones.
+
+    Engines leave there what was in memory before, be it another reader's values, and Arrow sends whole buffers.
+    Texts and bytes take no place where they are absent.
+    """
+    if array.offset:
+        array = pa.concat_arrays([array, array.slice(0, 0)])  # of its own, from the beginning
+    marks, *buffers = array.buffers()
+    if not array.null_count:
+        marks = None
+    elif len(buffers) == 1:
+        zero = pa.Array.from_buffers(array.type, 1, [None, pa.py_buffer(bytes(8))])[0]
+        buffers = array.fill_null(zero).buffers()[1:]
+    return pa.Array.from_buffers(array.type, len(array), [marks, *buffers], array.null_count)
+
+
+def _as(columns: list[pa.Array], schema: pa.Schema) -> pa.RecordBatch:
+    """A batch under our schema: engines name and annotate columns in their own way."""
+    return pa.RecordBatch.from_arrays(columns, schema=schema)

@@ -35,7 +35,8 @@ class UnreadableLocation(InvalidArgument):
 
 
 def planned_files(table: Table, snapshot_id: int) -> list[str]:
-    """Paths of the data files of one snapshot. Raises `MergeOnRead`."""
+    """Paths of the data files of one snapshot, in the order in which they were committed; those of one commit in its
+    own order. Raises `MergeOnRead`."""
     snapshot = table.snapshot_by_id(snapshot_id)
     if snapshot is None:
         return []
@@ -56,8 +57,9 @@ def _planned(listed: _Listed) -> tuple[str, ...]:
     io = listed.table.io
     manifests = listed.snapshot.manifests(io)
     refuse_merge_on_read(listed.table.location(), [], manifests)
-    paths = (_paths(_Manifest(each.manifest_path, listed.files, each, io)) for each in manifests)
-    return tuple(path for found in paths for path in found)
+    found = (_paths(_Manifest(each.manifest_path, listed.files, each, io)) for each in manifests)
+    in_order = sorted((one for each in found for one in each), key=lambda one: one[0])
+    return tuple(path for _, path in in_order)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +71,15 @@ class _Manifest:
 
 
 @lru_cache(maxsize=512)
-def _paths(manifest: _Manifest) -> tuple[str, ...]:
-    """Of one manifest. It never changes, and the next snapshot shares it with this one."""
+def _paths(manifest: _Manifest) -> tuple[tuple[int, str], ...]:
+    """Of one manifest, each with the number of its commit. It never changes, and the next snapshot shares it with
+    this one."""
     entries = manifest.file.fetch_manifest_entry(manifest.io, discard_deleted=True)
     files = [entry.data_file for entry in entries]
     refuse_merge_on_read(manifest.path, files, [])
-    return tuple(manifest.files.path(file.file_path) for file in files)
+    return tuple(
+        (entry.sequence_number or 0, manifest.files.path(entry.data_file.file_path)) for entry in entries
+    )
 
 
 def planned_data_files(table: Table, snapshot_id: int) -> list[DataFile]:

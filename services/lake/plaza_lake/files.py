@@ -133,6 +133,18 @@ class Files:
             if found.uri not in keep:
                 self.remove(found.uri)
 
+    def link(self, source_uri: str, part: Path) -> bool:
+        """A second name of a file instead of a copy; False where there is no such thing."""
+        if self._scheme != FILE or not source_uri.startswith(FILE):
+            return False
+        try:
+            if not stat.S_ISREG(os.lstat(local_path(source_uri)).st_mode):
+                return False
+            os.link(local_path(source_uri), part, follow_symlinks=False)
+        except OSError:  # on another file system, or on one without links; a copy says what else is wrong
+            return False
+        return True
+
     def copy(self, source_uri: str, part: Path) -> Digest:
         """What is copied is what is hashed. Raises `StagedFileMissing`, `StagedFileMismatch`."""
         if source_uri.startswith(S3):
@@ -155,12 +167,17 @@ def files_at(address: str, place: S3Place | None) -> Files:
     return Files(S3, S3Store(place))
 
 
-def take_over(files: Files, source_uri: str, target_uri: str, sha256: str, size: int) -> None:
+def take_over(
+    files: Files, source_uri: str, target_uri: str, sha256: str, size: int, *, settled: bool = False
+) -> None:
     """Copies a staged file to its place, durable before it returns, all or nothing.
 
     The bytes that are copied are the bytes that are hashed: whoever may still write to the staging folder
     cannot change them afterwards, which a move or a link would allow. A target that exists is complete,
     because its name holds the hash and it only ever appears whole.
+
+    `settled`: nobody will write to the file again, and its hash is that of what was written. Then it is linked
+    where that can be.
 
     Raises `StagedFileMissing`, `StagedFileMismatch`.
     """
@@ -168,7 +185,10 @@ def take_over(files: Files, source_uri: str, target_uri: str, sha256: str, size:
         return
     part = files.part(target_uri)
     try:
-        found = files.copy(source_uri, part)
+        if settled and files.link(source_uri, part):
+            found = Digest(part.stat().st_size, sha256)
+        else:
+            found = files.copy(source_uri, part)
         if found != Digest(size, sha256):
             raise StagedFileMismatch(
                 source_uri,

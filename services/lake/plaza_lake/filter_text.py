@@ -20,6 +20,7 @@ from typing import Final, NoReturn
 
 from plaza_kit.errors import FieldViolation, InvalidArgument
 
+from plaza_lake.fields import Column, FieldType, TableSchema
 from plaza_lake.ir import (
     And,
     ColumnRef,
@@ -36,7 +37,6 @@ from plaza_lake.ir import (
     UnknownField,
     fits,
 )
-from plaza_lake.schema import Column, FieldType, TableSchema
 
 MAX_LENGTH: Final = 100_000
 """Characters. Long enough for a list of some thousand codes."""
@@ -255,6 +255,14 @@ def _coerce(text: str, field_type: FieldType, quoted: bool) -> Scalar | None:
             return _instant(text)
         case FieldType.BYTES:
             return None
+
+
+def scalar_of(text: str, field_type: FieldType) -> Scalar | None:
+    """The value that a text stands for in a column of this type, as filters write it but without quotes; None if it
+    is none."""
+    quoted = field_type not in (FieldType.INTEGER, FieldType.NUMBER, FieldType.BOOLEAN)
+    value = _coerce(text, field_type, quoted)
+    return value if value is not None and fits(field_type, value) else None
 
 
 def _date(text: str) -> date | None:

@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 from plaza_kit.errors import InvalidArgument
 
-from plaza_lake.schema import Column, FieldType, TableSchema
+from plaza_lake.fields import Column, FieldType, TableSchema
 
 Scalar: TypeAlias = str | int | float | bool | date | datetime
 

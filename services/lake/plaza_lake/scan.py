@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,6 +20,11 @@ from plaza_lake.schema import FieldType, TableSchema, arrow_type
 from plaza_lake.tables import Lake
 
 T = TypeVar("T")
+
+_SMALL_DICTIONARY: Final = 1 << 15
+"""Bytes, compressed."""
+_SHARE: Final = 8
+"""A dictionary that is one part of so many of its column, or less, is small."""
 
 
 class RowFilterNotSupported(FailedPrecondition):
@@ -35,7 +40,7 @@ class Part:
     first: int
     """Number of its first row in that file, from 0."""
     columns: pa.Table
-    """Texts are dictionary-encoded where the file's are, plain where its writer gave that up."""
+    """Texts are dictionary-encoded where many rows share them, else plain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +117,10 @@ def _part(access: Access, schema: TableSchema, number: int, group: int, first: i
     path = access.paths[number]
     metadata = pq.read_metadata(path)
     there = set(metadata.schema.names)
-    texts = [column.name for column in schema.columns if column.type is FieldType.STRING]
+    texts = {column.name for column in schema.columns if column.type is FieldType.STRING}
     # A reader of its own for each part: readers are not safe to share.
     with pq.ParquetFile(
-        path, metadata=metadata, read_dictionary=[name for name in texts if name in there]
+        path, metadata=metadata, read_dictionary=_shared(metadata.row_group(group), texts)
     ) as reader:
         read = reader.read_row_group(
             group, [name for name in schema.names if name in there], use_threads=False
@@ -126,3 +131,15 @@ def _part(access: Access, schema: TableSchema, number: int, group: int, first: i
         for column in schema.columns
     ]
     return Part(number, first, pa.table(columns, names=list(schema.names)))
+
+
+def _shared(group: pq.RowGroupMetaData, texts: set[str]) -> list[str]:
+    """Of these columns the ones whose dictionary is small: for the others, making one costs more than it saves."""
+    found = []
+    for number in range(group.num_columns):
+        column = group.column(number)
+        if column.path_in_schema in texts and column.has_dictionary_page:
+            size = column.data_page_offset - column.dictionary_page_offset
+            if size < _SMALL_DICTIONARY or size * _SHARE < column.total_compressed_size:
+                found.append(column.path_in_schema)
+    return found

@@ -113,6 +113,7 @@ def commit_batch(
     properties: Mapping[str, str] | None = None,
     table: TableKind = "rows",
     mode: LoadMode = LoadMode.APPEND,
+    settled: bool = False,
     on_step: Callable[[CommitStep], None] | None = None,
 ) -> CommittedVersion:
     """Makes one version of the staged files, or tells which version the batch already is.
@@ -121,7 +122,8 @@ def commit_batch(
     `on_step` hears how far it came (progress; tests cut it off there). The table is made by its first batch;
     new columns of `schema` are added to it. `mode` says what becomes of the rows that are there; it must be the
     same whenever the batch is committed again. In mode upsert no two rows of the files may have the same key. A
-    batch without rows makes no version in any mode: an empty file does not empty a table.
+    batch without rows makes no version in any mode: an empty file does not empty a table. `settled`: of all files,
+    as in `take_over`.
 
     Raises `EmptyBatch`, `UpsertWithoutKey`, `MergeOnRead`, `StagedFileMissing`, `StagedFileMismatch`,
     `SchemaConflict`, `InvalidBatchId`,
@@ -141,33 +143,32 @@ def commit_batch(
             facts={"batch": batch_id},
         )
     with lake.shared(dataset, table):
-        return _commit(lake, dataset, table, schema, batch_id, filled, dict(properties or {}), mode, step)
+        target = lake.load_or_create(dataset, table, schema)
+        folder = f"{target.location()}/data/{batch_id}"
+        batch = _Batch(lake.files, batch_id, schema, filled, folder, dict(properties or {}), settled)
+        return _commit(lake, dataset, table, target, batch, mode, step)
 
 
 def _commit(
     lake: Lake,
     dataset: str,
     table: TableKind,
-    schema: TableSchema,
-    batch_id: str,
-    filled: list[StagedFile],
-    properties: dict[str, str],
+    target: Table,
+    batch: _Batch,
     mode: LoadMode,
     step: Callable[[CommitStep], None],
 ) -> CommittedVersion:
-    target = lake.load_or_create(dataset, table, schema)
     step(CommitStep.OPENED)
-    batch = _Batch(lake.files, batch_id, schema, filled, f"{target.location()}/data/{batch_id}", properties)
     for attempt in range(MAX_ATTEMPTS):
         try:
             batch.copy_in()
             step(CommitStep.COPIED)
-            overwrite = plan_overwrite(lake, target, schema, mode, batch.targets, batch.folder)
+            overwrite = plan_overwrite(lake, target, batch.schema, mode, batch.targets, batch.folder)
             step(CommitStep.REWRITTEN)
             info = batch.commit_to(target, overwrite)
         except (CommitFailedException, LakeUnavailable, FileNotFoundError):
             # Lost the race; or the answer was lost; or the winner of the same batch tidied our copies away.
-            if (done := _already_in(lake, dataset, table, batch_id)) is not None:
+            if (done := _already_in(lake, dataset, table, batch.batch_id)) is not None:
                 return done
             time.sleep(random.uniform(0.2, 1) * min(0.02 * 2**attempt, 1))  # noqa: S311  (spreads writers)
             target = lake.load(dataset, table)
@@ -176,9 +177,9 @@ def _commit(
         lake.files.remove_others(batch.folder, {*batch.targets, *(file.uri for file in overwrite.kept)})
         return _committed(info, repeated=False)
     raise CommitContended(
-        f"batch {batch_id} of {dataset} lost {MAX_ATTEMPTS} times against other writers",
+        f"batch {batch.batch_id} of {dataset} lost {MAX_ATTEMPTS} times against other writers",
         remedy="Try again; the same batch id is safe.",
-        facts={"batch": batch_id},
+        facts={"batch": batch.batch_id},
     )
 
 
@@ -235,6 +236,7 @@ class _Batch:
         files: list[StagedFile],
         folder: str,
         properties: dict[str, str],
+        settled: bool,
     ) -> None:
         for file in files:
             if not _SHA256.fullmatch(file.sha256):  # it becomes part of a path
@@ -244,12 +246,13 @@ class _Batch:
         self.schema = schema
         self.files = files
         self.folder = folder
+        self.settled = settled
         self.targets = [f"{folder}/{number:05}-{file.sha256}.parquet" for number, file in enumerate(files)]
         self._noted = {f"{PREFIX}{name.removeprefix(PREFIX)}": value for name, value in properties.items()}
 
     def copy_in(self) -> None:
         for file, target in zip(self.files, self.targets, strict=True):
-            take_over(self.storage, file.uri, target, file.sha256, file.bytes)
+            take_over(self.storage, file.uri, target, file.sha256, file.bytes, settled=self.settled)
 
     def commit_to(self, table: Table, overwrite: Overwrite) -> VersionInfo:
         """One atomic commit: schema change, if any, the new files, and the removed ones."""

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -128,3 +129,14 @@ def test_another_engine_reads_it(tmp_path: Any) -> None:
     path.write_bytes(written("parquet", [FULL, EMPTY]))
     found = duckdb.sql(f"SELECT c_integer, c_date, c_bytes FROM '{path}'").fetchall()
     assert found == [(FULL["c_integer"], FULL["c_date"], FULL["c_bytes"]), (None, None, None)]
+
+
+@pytest.mark.parametrize("offset", [0, 1])
+def test_nothing_stands_in_the_place_of_an_absent_value(offset: int) -> None:
+    secret = np.array([1, 0x5EC3E7, 3, 4], np.int64)
+    marks = pa.py_buffer(bytes([0b1101]))
+    whole = pa.Array.from_buffers(pa.int64(), 4, [marks, pa.py_buffer(secret)])
+    found = columnar.plain(whole.slice(offset))
+    assert found.to_pylist() == [1, None, 3, 4][offset:]
+    assert 0x5EC3E7 not in np.frombuffer(found.buffers()[1], np.int64)
+    assert columnar.plain(whole.slice(2)).buffers()[0] is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,7 +14,7 @@ import pytest
 import sqlalchemy.exc
 from plaza_lake import write
 from plaza_lake.evolution import SchemaConflict, check_evolution
-from plaza_lake.files import StagedFileMismatch, StagedFileMissing
+from plaza_lake.files import StagedFileMismatch, StagedFileMissing, local_path
 from plaza_lake.schema import QUARANTINE_SCHEMA, Column, FieldType, TableSchema
 from plaza_lake.tables import InvalidDatasetName, Lake, LakeSettings, LakeUnavailable
 from plaza_lake.versions import TableNotFound, VersionNotFound, version_info, versions
@@ -107,13 +109,13 @@ def test_killed_while_copying_leaves_nothing_behind(
     files = [stage([air.row("a", 1)]), stage([air.row("b", 1)])]
     taken: list[str] = []
 
-    def take_one_and_a_half(files: Any, source: str, target: str, *rest: Any) -> None:
+    def take_one_and_a_half(files: Any, source: str, target: str, *rest: Any, settled: bool) -> None:
         if taken:
             part = Path(target.removeprefix("file://"))
             part.with_name(f".{part.name}.0.part").write_bytes(b"half")
             raise Killed
         taken.append(target)
-        real(files, source, target, *rest)
+        real(files, source, target, *rest, settled=settled)
 
     real = write.take_over
     monkeypatch.setattr(write, "take_over", take_one_and_a_half)
@@ -268,6 +270,46 @@ def test_what_the_manifest_says_is_checked(
     with pytest.raises(VersionNotFound):
         version_info(lake, dataset)
     assert commit_batch(lake, dataset, air.schema, "b-1", [good]).version == 1
+
+
+def test_a_settled_file_comes_in_by_a_link(lake: Lake, dataset: str, stage: Any, air: Any) -> None:
+    file = stage([air.row("a", 1)])
+    source = local_path(file.uri)
+    commit_batch(lake, dataset, air.schema, "b-1", [file], settled=True)
+    [kept] = data_files(lake, dataset)
+    assert kept.samefile(source)
+    source.unlink()
+    assert lake.load(dataset).scan().to_arrow().to_pylist() == [air.row("a", 1)]
+
+
+def test_a_settled_file_is_copied_where_no_link_can_be(
+    lake: Lake, dataset: str, stage: Any, air: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def elsewhere(*_: object, **__: object) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", elsewhere)
+    file = stage([air.row("a", 1)])
+    commit_batch(lake, dataset, air.schema, "b-1", [file], settled=True)
+    [kept] = data_files(lake, dataset)
+    assert not kept.samefile(local_path(file.uri))
+    assert kept.read_bytes() == local_path(file.uri).read_bytes()
+
+
+def test_a_settled_file_must_be_there_whole(
+    lake: Lake, dataset: str, stage: Any, air: Any, tmp_path: Path
+) -> None:
+    good = stage([air.row("a", 1)])
+    link = tmp_path / "link.parquet"
+    link.symlink_to(local_path(good.uri))
+    for file, error in (
+        (replace(good, bytes=good.bytes - 1), StagedFileMismatch),
+        (replace(good, uri=f"file://{link}"), StagedFileMismatch),
+        (replace(good, uri=f"file://{tmp_path}/gone"), StagedFileMissing),
+    ):
+        with pytest.raises(error):
+            commit_batch(lake, dataset, air.schema, "b-1", [file], settled=True)
+    assert data_files(lake, dataset) == []
 
 
 @pytest.mark.parametrize("batch_id", ["", "../x", "a/b", ".hidden", "a" * 129, "批次"])

@@ -2,7 +2,7 @@
 
     <staging>/departments/<d>/uploads/<upload>/<file>    written here, read by the department's worker
     <staging>/departments/<d>/runs/<run>/<lease>/…       written by the worker
-    <staging>/commits/<d>/<run>/…                        ingestion's own; no worker reaches it
+    <staging>/commits/<d>/<run>/<try>/…                  ingestion's own; no worker reaches it
 
 A worker owns its department's folder, so nothing below it is trusted: paths are walked without following a
 link, and what is to be committed is copied first, hashed on the way.
@@ -116,9 +116,10 @@ class Staging:
         return IncomingFile(self.prefix(department))
 
     def own(self, department: str, run: str) -> Path:
-        """Ingestion's own folder for the commit of a run, made if it is not there."""
-        folder = self._root / "commits" / department / run
-        folder.mkdir(parents=True, exist_ok=True)
+        """A new folder of ingestion's own for one try to commit a run. What was written there is never written again,
+        so that the lake may take it by a link: another try, even one beside it, has another folder."""
+        folder = self._root / "commits" / department / run / uuid.uuid4().hex
+        folder.mkdir(parents=True)
         return folder
 
     @contextmanager

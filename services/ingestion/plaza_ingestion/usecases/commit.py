@@ -268,6 +268,7 @@ class Commit:
             },
             table=table,
             mode=load.run.mode if table == "rows" else LoadMode.APPEND,
+            settled=True,  # they lie in a folder of `Staging.own`
             on_step=step,
         )
 

@@ -59,6 +59,9 @@ class _Moved:
     def checked(self) -> _Moved:
         return replace(self, inner=self.inner.checked())
 
+    def cells_tell(self, dialect: Dialect) -> bool:
+        return self.inner.cells_tell(dialect)
+
     def cells(self, good: Ints, width: int, wanted: Sequence[int], dialect: Dialect) -> list[pa.StringArray]:
         return self.inner.cells(good, width, wanted, dialect)
 

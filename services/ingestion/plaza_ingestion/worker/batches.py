@@ -55,7 +55,7 @@ class Joined:
     """Whole CSV records, one behind the other."""
 
     data: bytes
-    """Valid in the encoding."""
+    """Valid in the encoding, if the batch is checked."""
     encoding: Encoding
     """UTF-8, or one in which ASCII bytes that delimit or end anything are never part of a character."""
 
@@ -82,6 +82,10 @@ class Batch(Protocol):
 
     def checked(self) -> Batch:
         """The same with all faults marked; done by the thread that judges."""
+
+    def cells_tell(self, dialect: Dialect) -> bool:
+        """Whether a record is in the file's encoding when each of its cells is, so that `joined` may come before
+        `checked`."""
 
     def cells(self, good: Ints, width: int, wanted: Sequence[int], dialect: Dialect) -> list[pa.StringArray]:
         """Text of the records `good` without null, an array for each wanted column."""
@@ -134,6 +138,10 @@ class Rows:
     def checked(self) -> Rows:
         """Itself: its reader has marked everything."""
         return self
+
+    def cells_tell(self, dialect: Dialect) -> bool:
+        """No: nothing is left to be told."""
+        return False
 
     def cells(self, good: Ints, width: int, wanted: Sequence[int], dialect: Dialect) -> list[pa.StringArray]:
         """Text of the records `good`."""

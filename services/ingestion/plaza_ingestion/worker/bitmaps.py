@@ -7,6 +7,7 @@ succinct rank structures (Jacobson, 1989).
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,8 +22,19 @@ _WORD: Final = np.dtype("<u8")
 _ONE: Final = np.uint64(1)
 _SHIFT: Final = 6
 _LAST_BIT: Final = np.uint64(63)
-_ALL: Final = np.uint64(2**64 - 1)
-_BLOCK: Final = 1 << 16
+_NONE: Final = np.uint64(0)
+_BLOCK: Final = 1 << 21
+"""At least a window: few calls, because threads wait for each other at every one."""
+
+
+class _Scratch(threading.local):
+    """One byte a place, kept from call to call, so that the system need not clear pages for it each time."""
+
+    def __init__(self) -> None:
+        self.found = np.empty(_BLOCK, dtype=np.bool_)
+
+
+_scratch: Final = _Scratch()
 
 
 def bitmap(signs: Bytes, sign: int) -> Words:
@@ -38,11 +50,9 @@ def bitmap_from(signs: Bytes, least: int) -> Words:
 def _where(compare: np.ufunc, signs: Bytes, sign: int) -> Words:
     words = np.zeros((len(signs) >> _SHIFT) + 1, dtype=_WORD)
     target = words.view(np.uint8)
-    found = np.empty(min(_BLOCK, len(signs)), dtype=np.bool_)
-    # Block by block: what lies between stays in the cache, and the allocator need not fetch pages for it.
     for begin in range(0, len(signs), _BLOCK):
         block = signs[begin : begin + _BLOCK]
-        packed = np.packbits(compare(block, sign, out=found[: len(block)]), bitorder="little")
+        packed = np.packbits(compare(block, sign, out=_scratch.found[: len(block)]), bitorder="little")
         target[begin >> 3 : (begin >> 3) + len(packed)] = packed
     return words
 
@@ -63,13 +73,13 @@ def previous_places(words: Words) -> Words:
 
 def odd_places(words: Words) -> Words:
     """The places with an odd number of members up to and including themselves."""
-    odd = words.copy()
+    odd, moved = words.copy(), np.empty_like(words)
     for step in (1, 2, 4, 8, 16, 32):
-        odd ^= odd << np.uint64(step)
-    ends_odd = (odd >> _LAST_BIT).astype(np.bool_)
-    # A word is turned round when the words before it hold an odd number of members.
-    before = np.logical_xor.accumulate(ends_odd)[:-1]
-    odd[1:][before] ^= _ALL
+        np.left_shift(odd, np.uint64(step), out=moved)
+        np.bitwise_xor(odd, moved, out=odd)
+    # A word is turned round when the words before it hold an odd number of members: as many last bits are set.
+    before = np.bitwise_xor.accumulate(odd)[:-1] >> _LAST_BIT
+    odd[1:] ^= _NONE - before
     return odd
 
 

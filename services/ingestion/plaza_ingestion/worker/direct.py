@@ -41,9 +41,20 @@ class DirectColumns:
         self._tokens = sorted({token for spec in specs for token in ("", *spec.missing)})
         self._specs = {spec.name: spec for spec in specs}
         self._fewer_tokens = {spec.name for spec in specs if len({"", *spec.missing}) < len(self._tokens)}
+        self._sees_all = len(self._at) == width
         self._serves = not by_text and any(spec.type in _DIRECT for spec in specs)
         self._rest = 0
         self._next_rest = 1
+
+    def read_unchecked(self, batch: Batch) -> Mapping[str, Column] | None:
+        """The columns of all records of a batch that is not `checked`, which its cells make up for: what is no
+        character is in a text, where it is seen, or in what Arrow takes for no number."""
+        if not self._sees_all or not batch.cells_tell(self._dialect):
+            return None
+        try:
+            return self.read(batch, np.arange(len(batch.records)))
+        except UnicodeDecodeError:
+            return None
 
     def read(self, batch: Batch, good: Ints) -> Mapping[str, Column] | None:
         """The column of each field for the records `good`; None where only their texts can tell."""
@@ -71,9 +82,8 @@ class DirectColumns:
         tokens = _tokens_in(self._tokens, joined.encoding)
         if tokens is None or _may_be_read_otherwise(joined.data, self._dialect):
             return None
-        text = _text_in(joined.encoding)
         types = {
-            self._at[name]: ARROW_TYPES[spec.type] if spec.type in _DIRECT else text
+            self._at[name]: ARROW_TYPES[spec.type] if spec.type in _DIRECT else pa.binary()
             for name, spec in self._specs.items()
         }
         table = read_typed(joined.data, self._width, types, tokens, self._dialect)
@@ -101,7 +111,7 @@ class DirectColumns:
         return Column(values, missing, nothing_bad)
 
     def _by_text(self, spec: FieldSpec, joined: Joined) -> Column | None:
-        types = {self._at[spec.name]: _text_in(joined.encoding)}
+        types = {self._at[spec.name]: pa.binary()}
         table = read_typed(joined.data, self._width, types, None, self._dialect)
         assert table is not None, "every cell is a text"
         cells = table.column(0).combine_chunks()
@@ -110,10 +120,6 @@ class DirectColumns:
 
 def _unless_bad(column: Column) -> Column | None:
     return None if column.bad.any() else column
-
-
-def _text_in(encoding: Encoding) -> pa.DataType:
-    return pa.string() if encoding is UTF8 else pa.binary()
 
 
 def _tokens_in(tokens: Sequence[str], encoding: Encoding) -> list[str] | None:
@@ -153,12 +159,18 @@ def _is_ascii(values: pa.BinaryArray) -> bool:
     return bool((np.frombuffer(data, dtype=np.int8)[ends[0] : ends[-1]] >= 0).all())
 
 
-def _decoded(values: pa.Array, encoding: Encoding) -> pa.Array:
-    """The same texts in UTF-8, each different one decoded once. They must be valid."""
-    if encoding is UTF8:
-        return values
-    if _is_ascii(values):
+def _checked(values: pa.Array) -> pa.Array:
+    """Valid UTF-8, as texts."""
+    try:
         return values.cast(pa.string())
+    except pa.ArrowInvalid as error:
+        raise UnicodeDecodeError(UTF8.name, b"", 0, 0, str(error)) from error
+
+
+def _decoded(values: pa.Array, encoding: Encoding) -> pa.Array:
+    """The same texts in UTF-8, each different one decoded once. Raises `UnicodeDecodeError`."""
+    if encoding is UTF8 or _is_ascii(values):
+        return _checked(values)
     different = values.dictionary_encode()
     texts = [text.decode(encoding.name) for text in different.dictionary.to_pylist()]
     return pa.array(texts, pa.string()).take(different.indices)

@@ -82,11 +82,13 @@ class Judge:
 
     def judge(self, batch: Batch) -> Judged:
         """Every record of the batch is in exactly one of the two results."""
-        batch = batch.checked()
-        records = batch.records
-        sound = (records.fault == Fault.NONE) & (records.fields == self._width)
+        sound = self._sound(batch)
+        direct = self._direct.read_unchecked(batch) if sound.all() else None
+        if direct is None:
+            batch = batch.checked()
+            sound = self._sound(batch)
         good = np.flatnonzero(sound)
-        evidence = self._evidence(batch, good)
+        evidence = self._evidence(batch, good, direct or self._direct.read(batch, good))
         verdict = self._first_field_at_fault(evidence, len(good))
         passed = verdict < 0
 
@@ -111,8 +113,13 @@ class Judge:
         originals = pa.array([batch.original(index) for index in kept.tolist()], pa.binary())
         return pa.table([*places, originals], schema=ORIGINALS_SCHEMA)
 
-    def _evidence(self, batch: Batch, good: Ints) -> _Evidence:
-        if (direct := self._direct.read(batch, good)) is not None:
+    def _sound(self, batch: Batch) -> Bools:
+        """The records whose cells can be looked at."""
+        sound: Bools = (batch.records.fault == Fault.NONE) & (batch.records.fields == self._width)
+        return sound
+
+    def _evidence(self, batch: Batch, good: Ints, direct: Mapping[str, Column] | None) -> _Evidence:
+        if direct is not None:
             return _Evidence({}, self._steps.values(direct))
         arrays = batch.cells(good, self._width, self._wanted, self._plan.dialect)
         texts = self._steps.texts(

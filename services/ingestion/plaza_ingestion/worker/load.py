@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from plaza_kit.errors import Aborted
 
 from plaza_ingestion.worker.batches import Batch, Reader
-from plaza_ingestion.worker.duplicates import find_duplicates
+from plaza_ingestion.worker.duplicates import Hashes, KeyHashes, find_duplicates
 from plaza_ingestion.worker.header import Header
 from plaza_ingestion.worker.judge import Judge, Judged
 from plaza_ingestion.worker.plan import LoadPlan
@@ -119,19 +119,19 @@ class _Load:
         self._places = True
 
     def run(self) -> LoadManifest:
+        several = None
         with ExitStack() as stack:
             wanted = [spec.source for spec in self._plan.fields if spec.source]
             reader = open_reader(self._source, Format.of(self._plan), wanted, self._work, stack)
             self._places = reader.places
             header = Header(reader.headings)
             judge = Judge(self._plan, header, places=reader.places)
-            files = self._stage(reader, judge)
+            keys = stack.enter_context(KeyHashes(self._work, self._plan.key)) if self._plan.key else None
+            files = self._stage(reader, judge, keys)
+            several = keys.of_several() if keys else None
             ignored = (*header.ignored_by(self._plan), *reader.ignored())
-        if self._plan.key:
-            accepted, latest = self._work / files.accepted.name, self._plan.keep_latest
-            rows, staying = find_duplicates(accepted, self._plan.key, latest.field if latest else None)
-            if len(rows):
-                files = self._take_out(files, rows, staying)
+        if several is not None:
+            files = self._without_duplicates(files, several)
         self._report(self._source.size)
         return LoadManifest(
             rows_read=self._rows,
@@ -144,14 +144,14 @@ class _Load:
             ignored_columns=ignored,
         )
 
-    def _stage(self, reader: Reader, judge: Judge) -> StagedFiles:
+    def _stage(self, reader: Reader, judge: Judge, keys: KeyHashes | None) -> StagedFiles:
         """The one pass over the file: every batch judged and written, in order."""
         with Stages(self._work, self._plan, places=self._places) as stages:
             # Beside this thread, which cuts the file: together they would take longer than the judges.
             with ThreadPoolExecutor(max_workers=1, thread_name_prefix="write") as writer:
                 writing: deque[tuple[int, Future[None]]] = deque()
                 for end, judged in self._judged(reader.batches(), judge):
-                    writing.append((end, writer.submit(self._write, judged, stages)))
+                    writing.append((end, writer.submit(self._write, judged, stages, keys)))
                     if len(writing) > _AHEAD:
                         self._written(writing)
                 while writing:
@@ -178,12 +178,19 @@ class _Load:
                 self._stop_if_cancelled()
                 yield end, done.result()
 
-    def _write(self, judged: Judged, stages: Stages) -> None:
+    def _write(self, judged: Judged, stages: Stages, keys: KeyHashes | None) -> None:
         stages.accepted.write(judged.accepted)
+        if keys:
+            keys.add(judged.accepted)
         stages.positions.write(judged.positions)
         stages.refuse(judged.refused)
         self._refused_by_reason.update(row.reason for row in judged.refused)
         self._rows += judged.accepted.num_rows + len(judged.refused)
+
+    def _without_duplicates(self, files: StagedFiles, several: Hashes) -> StagedFiles:
+        accepted, latest = self._work / files.accepted.name, self._plan.keep_latest
+        rows, staying = find_duplicates(accepted, self._plan.key, several, latest.field if latest else None)
+        return self._take_out(files, rows, staying) if len(rows) else files
 
     def _take_out(self, files: StagedFiles, rows: Ints, staying: Ints) -> StagedFiles:
         """The second pass, for files with duplicates only: staged again without them, which are refused."""

@@ -70,7 +70,7 @@ class Window:
         return "a quote stands where none may, or a quoted field is not closed (RFC 4180)", None
 
     def _undecodable_column(self, original: bytes, fields: int, dialect: Dialect) -> int | None:
-        by_bytes = self.encoding.ascii_is_itself(bytes((dialect.delimiter_byte, dialect.quote_byte)))
+        by_bytes = self.cells_tell(dialect)
         if not by_bytes:
             original = original.decode(self.encoding.name, errors="replace").encode()
         try:
@@ -99,6 +99,10 @@ class Window:
         except UnicodeDecodeError:
             return self._marked()
 
+    def cells_tell(self, dialect: Dialect) -> bool:
+        """Whether no byte that parts cells or records can be part of a character."""
+        return self.encoding.ascii_is_itself(_special(dialect))
+
     def cells(self, good: Ints, width: int, wanted: Sequence[int], dialect: Dialect) -> list[pa.StringArray]:
         """The unquoted cells of the records `good` (indexes), one array for each column `wanted`.
 
@@ -115,8 +119,7 @@ class Window:
         """The records `good`, which must be without fault, in one piece."""
         if not len(good):
             return None
-        special = bytes((dialect.delimiter_byte, dialect.quote_byte))
-        if self.utf8 is None and self.encoding.ascii_is_itself(special):
+        if self.utf8 is None and self.cells_tell(dialect):
             return Joined(self._pieces(good), self.encoding)
         return Joined(self._text(good), UTF8)
 
@@ -149,6 +152,10 @@ class Window:
         pieces = [self.data[begin:end] for begin, end in zip(begins, ends, strict=True)]
         line_end = b"\n" if self.encoding.unit == 1 else "\n".encode(self.encoding.name)
         return pieces[0] if len(pieces) == 1 else line_end.join(pieces)
+
+
+def _special(dialect: Dialect) -> bytes:
+    return bytes((dialect.delimiter_byte, dialect.quote_byte))
 
 
 class SourceFile(AbstractContextManager["SourceFile"]):
@@ -247,7 +254,7 @@ class _Cutter:
         self._source = source
         self._encoding = encoding
         self._unit = encoding.unit
-        self._special = bytes((dialect.delimiter_byte, dialect.quote_byte))
+        self._special = _special(dialect)
         self._limit = dialect.max_record_bytes
         self.dialect = replace(dialect, max_record_bytes=max(dialect.max_record_bytes // self._unit, 1))
         """The limit counted in signs."""
