@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import air_quality
+import httpx
 import pytest
 from browser import Browser, Page, browser, chromium
 from story import Suite
@@ -22,6 +24,14 @@ DATASET = "olympic-park"
 HOURS = 240
 WRONG, TORN = 60, 121
 """Lines of the file with a letter in a number, and with cells missing."""
+SOURCE = {
+    "display_name": "站点文件",
+    "id": "station-file",
+    "basis": "环境保护法第十七条",
+    "justification": "只取小时值",
+    "owner": "监测科",
+    "url": "https://stations.test/hours.csv",
+}
 CELL = 'tr[id$="-{line}"] [aria-labelledby="{heading}"]'
 
 
@@ -165,6 +175,12 @@ def test_she_repairs_two_rows_in_the_table(page: Page) -> None:
     page.at(f"/console/datasets/{DATASET}/quarantine")
     page.sees("2 行在隔离区")
     pictures(page, "quarantine")
+    page.click('.picks a[href*="why=type"]')
+    page.sees("筛选出 1 行")
+    assert page.all(".repair__head .sig") == ["类型不符"]
+    pictures(page, "quarantine-chosen")
+    page.click(".picks a[aria-current][href]")
+    page.sees("2 行在隔离区")
     wrong = CELL.format(line=WRONG, heading=column(page, "PM2.5"))
     assert page.all(f"{wrong}[aria-invalid]", "e.value") == ["1000x"]
     page.write(wrong, "still wrong")
@@ -219,6 +235,80 @@ def test_she_describes_it_and_sees_what_was_changed(suite: Suite, page: Page) ->
     pictures(page, "load")
     page.go(f"{suite.url}/console/datasets")
     pictures(page, "datasets")
+
+
+def test_she_chooses_a_table_of_an_archive(suite: Suite, page: Page, file: Path) -> None:
+    """Packed under a Chinese Windows, with something else beside it."""
+    packed = file.with_name("交换包.zip")
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr(zipfile.ZipInfo("readme.csv"), "编号,说明\r\n1,小时值\r\n")
+        station = zipfile.ZipInfo("奥体中心.csv".encode("gb18030").decode("cp437"))
+        archive.writestr(station, file.with_name("Olympic-0-5.csv").read_bytes())
+    page.go(f"{suite.url}/console/register")
+    page.drop("[data-drop]", packed)
+    page.click("main form .btn")
+    page.sees("压缩包里有 2 个文件")
+    pictures(page, "archive")
+    assert page.all("#entry b") == ["readme.csv", "奥体中心.csv", "所有文件合成一张表"]
+    page.click('#entry input[value="0"]')
+    page.click("main form .btn")
+    page.at("/console/register/")
+    page.sees("2 个字段，请逐个确认")
+    page.sees("交换包.zip › readme.csv")
+    page.go(f"{suite.url}/console/datasets/{DATASET}/load")
+    page.click('input[value="upsert"]')
+    page.drop("[data-drop]", packed)
+    page.click("main form .btn")
+    page.sees("压缩包里有 2 个文件")
+    page.click('#entry input[value="1"]')
+    page.click("main form .btn")
+    page.at("/console/runs/")
+    page.sees(f"{HOURS} 行已进入版本 4")
+    page.sees("交换包.zip › 奥体中心.csv")
+
+
+def test_she_changes_a_system_and_a_source_and_overwrites_nobody(suite: Suite, page: Page) -> None:
+    page.go(f"{suite.url}/console/register-system")
+    page.write("#display_name", "自动监测站")
+    page.write("#id", "monitoring")
+    page.choose("#class", "iot")
+    page.click(".editor__end .btn")
+    page.at("/console/systems/monitoring")
+    page.click('a[href$="/monitoring/edit"]')
+    page.at("/console/systems/monitoring/edit")
+    pictures(page, "system-edit")
+    page.write("#vendor", "云汀软件")
+    page.click(".editor__end .btn")
+    page.sees("2 个版本")
+    page.go(f"{suite.url}/console/register-source?kind=http")
+    for name, text in SOURCE.items():
+        page.write(f"#{name}", text)
+    page.choose("#class", "iot")
+    page.choose("#system", "monitoring")
+    page.choose("#dataset", DATASET)
+    page.click(".editor__end .btn")
+    page.at("/console/sources/station-file")
+    page.click('a[href$="/station-file/edit"]')
+    page.at("/console/sources/station-file/edit")
+    # A colleague is faster.
+    colleague = httpx.patch(
+        f"{suite.api}/departments/ecology/sources/station-file",
+        params={"updateMask": "owner"},
+        json={"owner": "信息科"},
+        headers={"authorization": f"Bearer {suite.token(OFFICER)}"},
+        trust_env=False,
+    )
+    assert colleague.status_code == 200, colleague.text
+    page.write("#owner", "大气科")
+    page.write("#url", "https://stations.test/other.csv")
+    page.click(".editor__end .btn")
+    page.sees("有人刚刚改过这里")
+    page.sees("同事改成： 信息科")
+    page.click(".editor__end .btn")
+    page.at("/console/sources/station-file")
+    page.sees("https://stations.test/other.csv")
+    page.sees("大气科")
+    pictures(page, "source")
 
 
 def test_she_adds_a_field_to_the_contract(suite: Suite, page: Page) -> None:

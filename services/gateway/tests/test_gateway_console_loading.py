@@ -7,6 +7,7 @@ import re
 import httpx
 from plaza.common.v1 import runs_pb2
 from plaza.ingestion.v1 import ingestion_pb2 as ing
+from plaza_gateway.console.desk import Load
 from plaza_gateway.transcode.problems import Problem
 from plaza_testing.console import (
     AIR,
@@ -110,7 +111,7 @@ async def test_how_a_file_is_loaded_is_chosen(http: httpx.AsyncClient, city: Cit
             data={"csrf": SESSION_OF_TESTS.csrf, "mode": mode},
             files={"file": ("air.csv", b"x")},
         )
-        assert city.modes[-1] == (wanted, "", UPLOAD)
+        assert city.loads[-1] == Load(UPLOAD, wanted)
 
 
 async def test_the_same_file_once_more_needs_a_reason(http: httpx.AsyncClient, city: City) -> None:
@@ -129,7 +130,7 @@ async def test_the_same_file_once_more_needs_a_reason(http: httpx.AsyncClient, c
     assert (answer.status_code, "Enter the reason" in answer.text) == (400, True)
     answer = await http.post("/console/datasets/air/load/again", data=form | {"reason": "table was emptied"})
     assert (answer.status_code, answer.headers["location"]) == (303, f"/console/runs/{RUN}")
-    assert city.modes == [(ing.LOAD_MODE_UPSERT, "table was emptied", UPLOAD)]
+    assert city.loads == [Load(UPLOAD, ing.LOAD_MODE_UPSERT, reason="table was emptied")]
 
 
 async def test_a_run_is_cancelled(http: httpx.AsyncClient, city: City) -> None:

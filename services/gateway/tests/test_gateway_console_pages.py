@@ -97,6 +97,7 @@ async def test_an_empty_department_is_told_what_to_do(http: httpx.AsyncClient, c
     text = await page(http, "/console/")
     assert "No dataset yet" in text
     assert 'href="/console/register"' in text
+    assert "No version yet" in await page(http, "/console/datasets/air")
     city.departments = ()
     assert "You belong to no department yet" in await page(http, "/console/", status=403)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 import pytest
 from google.protobuf.json_format import MessageToDict
+from plaza.catalogue.v1 import source_systems_pb2 as sy
 from plaza.common.v1 import runs_pb2
 from plaza.ingestion.v1 import ingestion_pb2 as ing
 from plaza.ingestion.v1 import sources_pb2 as src
@@ -27,6 +28,7 @@ from plaza_testing.console import (
     browser,
     page,
     run,
+    sent,
 )
 
 HERE = "/console/sources/warehouse"
@@ -118,6 +120,7 @@ class Town(City):
     roles: tuple[str, ...] = ("steward",)
     there: list[src.Source] = field(default_factory=lambda: [web(), warehouse()])
     done: list[Any] = field(default_factory=list)
+    changed: list[tuple[src.Source, tuple[str, ...]]] = field(default_factory=list)
 
     @property
     def sources(self) -> Town:
@@ -138,7 +141,10 @@ class Town(City):
         return [other, pulled]
 
     async def systems(self, department: str) -> list[Any]:
-        return []
+        retired = [("mis", sy.SOURCE_SYSTEM_STATE_RETIRED), ("gone", sy.SOURCE_SYSTEM_STATE_RETIRED)]
+        return [
+            sy.SourceSystem(name=f"{department}/sourceSystems/{id_}", state=state) for id_, state in retired
+        ]
 
     async def all(self, department: str) -> list[src.Source]:
         self._refuse()
@@ -155,10 +161,10 @@ class Town(City):
         self.done.append(MessageToDict(made))
         return src.Source(name=f"{department}/sources/{id_}")
 
-    async def schedule(self, name: str, wanted: src.PullSchedule | None, etag: str) -> src.Source:
+    async def update(self, changed: Any, fields: tuple[str, ...]) -> Any:
         self._refuse()
-        self.done.append((wanted.cron if wanted else "", wanted.zone if wanted else "", etag))
-        return warehouse()
+        self.changed.append((changed, fields))
+        return changed
 
     async def pause(self, name: str) -> src.Source:
         self._refuse()
@@ -193,6 +199,7 @@ async def here(town: Town) -> AsyncIterator[httpx.AsyncClient]:
         ("/console/sources", "2 个数据源，1 个失败", "2 sources, 1 failing"),
         (HERE, "最近一次接入失败", "The last pull failed"),
         ("/console/sources/feed", "不需要凭据", "None is needed"),
+        (f"{HERE}/edit", "下次从第一行接入", "next pull begins at the first row"),
         ("/console/register-source", "以 https:// 或 http:// 开头", "without user and password"),
         ("/console/register-source?kind=postgres", "水位列", "Watermark column"),
     ],
@@ -242,14 +249,19 @@ async def test_who_may_not_sees_no_button_and_is_told_what_the_service_says(
     for path in ("/console/sources", HERE):
         text = await page(here, path)
         assert "register-source" not in text
-        assert re.findall(rf'action="{HERE}/', text) == []
+        assert re.findall(rf'action="{HERE}/|{HERE}/edit', text) == []
     town.roles = ("reader",)
     assert 'href="/console/sources"' not in await page(here, "/console/datasets")
     town.refusal = Problem(
         403, "NOT_PERMITTED", "source.manage is not for you", remedy="ask the data officer"
     )
     assert "source.manage is not for you" in await page(here, "/console/sources", status=403)
-    for path in (f"{HERE}/pull", f"{HERE}/pause", f"{HERE}/schedule", "/console/register-source"):
+    for path in (
+        f"{HERE}/pull",
+        f"{HERE}/pause",
+        f"{HERE}/schedule",
+        "/console/register-source",
+    ):
         answer = await here.post(path, data={**WEB, **CSRF})
         assert answer.status_code == 403
         assert "source.manage is not for you" in answer.text
@@ -272,7 +284,7 @@ async def test_pull_now_leads_to_the_run_and_a_refusal_stays_on_the_page(
 
 
 async def test_no_form_of_another_place_touches_a_source(here: httpx.AsyncClient, town: Town) -> None:
-    for way in ("pull", "pause", "resume", "schedule"):
+    for way in ("pull", "pause", "resume", "schedule", "edit"):
         assert (await here.post(f"{HERE}/{way}", data={})).status_code == 403
     assert town.done == []
 
@@ -284,7 +296,8 @@ async def test_a_schedule_is_changed_in_the_words_of_people(here: httpx.AsyncCli
     ):
         sent = await here.post(f"{HERE}/schedule", data={**CSRF, **form})
         assert sent.headers["location"] == f"{HERE}#schedule"
-    assert town.done == [("5 6 * * 1", "Asia/Urumqi", "e7"), ("", "", "e7")]
+    said = [(one.schedule.cron, one.schedule.zone, one.etag, fields) for one, fields in town.changed]
+    assert said == [("5 6 * * 1", "Asia/Urumqi", "e7", ("schedule",)), ("", "", "e7", ("schedule",))]
     wrong = await here.post(f"{HERE}/schedule?lang=zh-CN", data={**CSRF, "every": "daily", "at": "soon"})
     assert wrong.status_code == 400
     assert_page(wrong)
@@ -295,7 +308,7 @@ async def test_a_schedule_is_changed_in_the_words_of_people(here: httpx.AsyncCli
     )
     late = await here.post(f"{HERE}/schedule?lang=zh-CN", data={**CSRF, "every": "hand"})
     assert "在您打开之后有人改过" in late.text
-    assert len(town.done) == 2
+    assert len(town.changed) == 2
 
 
 async def test_a_web_address_is_registered(here: httpx.AsyncClient, town: Town) -> None:
@@ -366,6 +379,101 @@ async def test_an_id_that_is_taken_is_said_at_its_field(here: httpx.AsyncClient,
     answer = await here.post("/console/register-source?lang=zh-CN", data=WEB)
     assert answer.status_code == 409
     assert re.search(r'id="id-error">[^<]*已存在', answer.text)
+
+
+async def test_only_what_was_changed_of_a_source_is_changed(here: httpx.AsyncClient, town: Town) -> None:
+    text = await page(here, f"{HERE}/edit")
+    # It keeps the system that it names, though no other could name it any more.
+    assert ('<option value="mis" selected' in text, '<option value="gone"' in text) == (True, False)
+    form = sent(text, f"{HERE}/edit")
+    same = await here.post(f"{HERE}/edit", data=form)
+    assert (same.status_code, same.headers["location"], town.changed) == (303, HERE, [])
+    await here.post(f"{HERE}/edit", data=form | {"owner": "新科室", "basis": "法\r\n第二条"})
+    await here.post(f"{HERE}/edit", data=form | {"host": "other.test:6432", "lateness": "2.5"})
+    (first, fields), (second, others) = town.changed
+    assert (fields, first.owner, first.lawful_basis) == (("owner", "lawful_basis"), "新科室", "法\r\n第二条")
+    assert (first.name, first.etag) == (warehouse().name, "e7")
+    assert others == ("postgres",)
+    assert (second.postgres.host, second.postgres.port, second.postgres.lateness.seconds) == (
+        "other.test",
+        6432,
+        150,
+    )
+    feed = "/console/sources/feed/edit"
+    form = sent(await page(here, feed), feed)
+    await here.post(feed, data=form | {"url": "https://other.test/air.csv", "system": "", "mode": "replace"})
+    changed, fields = town.changed[-1]
+    assert (fields, changed.mode) == (("mode", "http"), ing.LOAD_MODE_REPLACE)
+    assert dict(changed.http.headers) == {"Accept": "text/csv"}
+
+
+@pytest.mark.parametrize("made", [web, warehouse])
+def test_a_source_that_goes_through_its_form_stays_the_same(made: Callable[[], src.Source]) -> None:
+    before = made()
+    if before.HasField("postgres"):
+        before.postgres.host, before.postgres.port = "2001:db8::1", 6432
+        before.postgres.tls = src.TLS_MODE_VERIFY_FULL
+        # What the form cannot say stays.
+        before.postgres.lateness.seconds = 740_740
+        before.postgres.key_order[:] = ["station id", "a,b"]
+        before.postgres.table.schema, before.postgres.table.table = "air", "hours.2026"
+    before.mode = before.mode or ing.LOAD_MODE_APPEND
+    values = sources_form.values_from(before)
+    assert sources_form.changed_source(before, DEPARTMENT, values) == before
+
+
+def test_a_query_of_several_lines_is_not_changed_by_the_browsers_line_ends() -> None:
+    before = warehouse()
+    before.postgres.query = "SELECT 1\nFROM b"
+    values = sources_form.values_from(before)
+    values = values | {"query": "SELECT 1\r\nFROM b", "user": "other"}
+    changed = sources_form.changed_source(before, DEPARTMENT, values)
+    assert (changed.postgres.query, changed.postgres.user) == ("SELECT 1\nFROM b", "other")
+    values = values | {"query": "", "table": "air.hours"}
+    changed = sources_form.changed_source(before, DEPARTMENT, values)
+    assert changed.postgres.WhichOneof("rows") == "table"
+
+
+async def test_a_colleagues_change_of_a_source_is_shown_and_not_overwritten(
+    here: httpx.AsyncClient, town: Town
+) -> None:
+    form = sent(await page(here, f"{HERE}/edit"), f"{HERE}/edit")
+    mine = form | {"owner": "我的科室", "justification": "更少"}
+    town.refusal = Problem(409, "ETAG_MISMATCH", "changed since")
+    (theirs,) = [one for one in town.there if one.name.endswith("warehouse")]
+    theirs.owner, theirs.etag, theirs.postgres.tls = "他的科室", "e8", src.TLS_MODE_DISABLE
+    answer = await here.post(f"{HERE}/edit?lang=zh-CN", data=mine)
+    assert answer.status_code == 409
+    assert_page(answer)
+    assert "有人刚刚改过这里" in answer.text
+    assert re.search(r'id="owner-theirs">同事改成： <b>他的科室</b>', answer.text)
+    assert re.findall(r'<th scope="row">\s*([^<]*?)\s*</th>', answer.text) == ["负责人", "连接保护"]
+    assert '<ins class="now">不加密</ins>' in answer.text
+    both = sent(answer.text, f"{HERE}/edit")
+    assert (both["owner"], both["justification"], both["tls"]) == ("我的科室", "更少", "disable")
+    assert (both["etag"], both["was.owner"]) == ("e8", "他的科室")
+    town.refusal = None
+    await here.post(f"{HERE}/edit", data=both)
+    changed, fields = town.changed[-1]
+    assert (changed.etag, fields, changed.postgres.tls) == (
+        "e8",
+        ("owner", "justification"),
+        src.TLS_MODE_DISABLE,
+    )
+
+
+async def test_a_change_that_is_refused_stands_at_its_field(here: httpx.AsyncClient, town: Town) -> None:
+    form = sent(await page(here, f"{HERE}/edit"), f"{HERE}/edit")
+    answer = await here.post(f"{HERE}/edit?lang=zh-CN", data=form | {"owner": "", "table": "a.b"})
+    assert answer.status_code == 400
+    assert_page(answer)
+    assert {"rows", "owner"} == set(re.findall(r'<a href="#(\w+)">', answer.text))
+    busy = f"{DEPARTMENT}/sources/warehouse is being pulled by {DEPARTMENT}/runs/{RUN}"
+    town.refusal = Problem(400, "SOURCE_BUSY", busy, remedy="wait")
+    answer = await here.post(f"{HERE}/edit?lang=zh-CN", data=form | {"mode": "replace"})
+    assert "请等它结束" in answer.text
+    assert '<option value="replace" selected' in answer.text
+    assert town.changed == []
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,16 @@ from plaza.security.v1 import security_pb2 as sec
 from plaza_gateway.console import standards
 from plaza_gateway.console.standards_view import COMPARED, differences
 from plaza_gateway.transcode.problems import Complaint, Problem
-from plaza_testing.console import DEPARTMENT, HOSTILE, SESSION_OF_TESTS, City, assert_page, browser, page
+from plaza_testing.console import (
+    DEPARTMENT,
+    HOSTILE,
+    SESSION_OF_TESTS,
+    City,
+    assert_page,
+    browser,
+    page,
+    sent,
+)
 
 CSRF = {"csrf": SESSION_OF_TESTS.csrf}
 LIST = "/console/codes/sex"
@@ -58,6 +67,7 @@ def mis() -> sy.SourceSystem:
         description=HOSTILE,
         state=sy.SOURCE_SYSTEM_STATE_RETIRED,
         metadata_version=2,
+        etag="e2",
     )
     setattr(made, "class", sy.SOURCE_SYSTEM_CLASS_IOT)
     return made
@@ -71,6 +81,7 @@ class Town(City):
     count: int = 3
     done: list[Any] = field(default_factory=list)
     asked: list[tuple[str, str, str]] = field(default_factory=list)
+    now_there: sy.SourceSystem = field(default_factory=lambda: mis())
 
     @property
     def standards(self) -> Town:
@@ -83,7 +94,7 @@ class Town(City):
         return [] if self.empty else [mis()]
 
     async def system(self, name: str) -> sy.SourceSystem:
-        return mis()
+        return self.now_there
 
     async def system_history(self, name: str) -> list[sy.SourceSystemVersion]:
         second = sy.SourceSystemVersion(version=2, author="高山")
@@ -100,6 +111,16 @@ class Town(City):
         self._refuse()
         self.done.append(MessageToDict(made))
         return sy.SourceSystem(name=f"{department}/sourceSystems/{id_}")
+
+    async def update_system(self, changed: sy.SourceSystem, fields: tuple[str, ...]) -> sy.SourceSystem:
+        self._refuse()
+        self.done.append((changed, fields))
+        return changed
+
+    async def retire_system(self, name: str, etag: str) -> sy.SourceSystem:
+        self._refuse()
+        self.done.append((name, etag))
+        return self.now_there
 
     async def lists(self) -> list[cl.CodeList]:
         return [
@@ -148,6 +169,7 @@ async def here(town: Town) -> AsyncIterator[httpx.AsyncClient]:
     [
         ("/console/systems", "1 个源系统", "1 source system"),
         ("/console/systems/mis", "已停用", "Retired"),
+        ("/console/systems/mis/edit", "修改源系统", "Change the source system"),
         ("/console/register-system", "由谁运行", "Who runs it"),
         ("/console/codes", "1 个代码表", "1 code list"),
         (LIST, "3 个代码", "3 codes"),
@@ -192,6 +214,52 @@ async def test_a_system_is_registered_and_errors_stand_at_their_fields(
     town.refusal = Problem(409, "SOURCE_SYSTEM_EXISTS", f"{DEPARTMENT}/sourceSystems/mis exists already")
     answer = await here.post("/console/register-system", data=form)
     assert 'id="id-error"' in answer.text
+
+
+async def test_a_system_is_changed_and_a_colleague_not_overwritten(
+    here: httpx.AsyncClient, town: Town
+) -> None:
+    town.now_there.state = sy.SOURCE_SYSTEM_STATE_ACTIVE
+    assert 'href="/console/systems/mis/edit"' in await page(here, "/console/systems/mis")
+    path = "/console/systems/mis/edit"
+    form = sent(await page(here, path), path)
+    assert (await here.post(path, data=form)).headers["location"] == "/console/systems/mis"
+    assert town.done == []
+    await here.post(path, data=form | {"vendor": "云汀软件"})
+    ((changed, fields),) = town.done
+    # The service holds its rules against the whole, so the whole is sent.
+    assert (fields, changed.etag, changed.vendor, changed.display_name) == (
+        ("vendor",),
+        "e2",
+        "云汀软件",
+        "监测系统",
+    )
+    town.refusal = Problem(409, "ETAG_MISMATCH", "changed since")
+    town.now_there.owner, town.now_there.etag = "监测中心", "e3"
+    answer = await here.post(f"{path}?lang=zh-CN", data=form | {"owner": "监测科", "display_name_en": ""})
+    assert answer.status_code == 409
+    assert_page(answer)
+    assert "高山刚刚改过这里" in answer.text
+    assert "同事改成： <b>监测中心</b>" in answer.text
+    assert '<ins class="now">监测中心</ins>' in answer.text
+    both = sent(answer.text, path)
+    assert (both["owner"], both["display_name_en"], both["etag"]) == ("监测科", "", "e3")
+    wrong = await here.post(f"{path}?lang=zh-CN", data=form | {"display_name": ""})
+    assert 'href="#display_name"' in wrong.text
+
+
+async def test_a_system_is_retired_once(here: httpx.AsyncClient, town: Town) -> None:
+    assert "/retire" not in await page(here, "/console/systems/mis")
+    town.now_there.state = sy.SOURCE_SYSTEM_STATE_ACTIVE
+    path = "/console/systems/mis/retire"
+    form = sent(await page(here, "/console/systems/mis"), path)
+    assert (await here.post(path, data=form)).headers["location"] == "/console/systems/mis"
+    assert town.done == [(f"{DEPARTMENT}/sourceSystems/mis", "e2")]
+    town.refusal = Problem(
+        409, "ETAG_MISMATCH", f"{DEPARTMENT}/sourceSystems/mis was changed since it was read"
+    )
+    late = await here.post(f"{path}?lang=zh-CN", data=form)
+    assert (late.status_code, "在您打开之后有人改过" in late.text) == (409, True)
 
 
 async def test_who_may_not_sees_no_button_and_is_told_what_the_service_says(

@@ -11,6 +11,7 @@ import pytest
 from jinja2 import Environment, nodes
 from plaza_design.i18n import LOCALES, Language, load_translators
 from plaza_gateway.console import (
+    archive_pages,
     because,
     contract_changes,
     contract_form,
@@ -30,8 +31,8 @@ from plaza_gateway.console.quarantine_view import STATES
 CONSOLE = Path(plaza_gateway.console.__file__).parent
 SHEETS = sorted((CONSOLE / "templates").glob("*.html"))
 DESIGN = set(load_translators([LOCALES])[Language.EN].messages)
-ALLOWED = {"null", "UTC+8", "SHA-256", "head__in--console"}
-"""The same in every language; the last is a class."""
+ALLOWED = {"null", "UTC+8", "SHA-256", "head__in--console", "aria-describedby"}
+"""The same in every language; the last two are mark-up."""
 RUN_STATES = ("queued", "leased", "running", "committing", "succeeded", "failed", "cancelled")
 RELEASE_STATES = ("approved", "published", "superseded", "withdrawn", "failed")
 
@@ -57,7 +58,10 @@ COMPOSED = {
     "role.": ("data-officer", "steward", "reader", "city-administrator", "auditor"),
     "reason.": pages.REASONS,
     "gate.": [f"{gate}{end}" for gate in pages.GATES for end in ("", ".way")],
+    "archive.choose.": get_args(archive_pages.What),
+    "archive.submit.": get_args(archive_pages.What),
     "complaint.": (
+        "entry",
         *pages.OWN_COMPLAINTS,
         *sources_form.OWN_COMPLAINTS,
         *standards_form.OWN_COMPLAINTS,
@@ -89,6 +93,7 @@ COMPOSED = {
     "source.kind.": get_args(sources_form.Way),
     "source.address.": get_args(sources_form.Way),
     "source.new.where.": get_args(sources_form.Way),
+    "source.edit.again.": get_args(sources_form.Way),
     "tls.": sources_view.TLS,
     "rhythm.": schedules.EVERY,
     "system.": ("active", "retired"),

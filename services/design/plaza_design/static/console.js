@@ -10,6 +10,11 @@ const size = (bytes) => {
   return `${bytes.toFixed(at && bytes < 100 ? 1 : 0)} ${units[at]}`;
 };
 
+// On a narrow screen the menu is a line that scrolls: to where the reader is.
+const menu = document.querySelector('.rail');
+const place = menu?.querySelector('[aria-current]');
+if (place) menu.scrollLeft += place.getBoundingClientRect().left - menu.clientWidth / 2 + place.offsetWidth / 2;
+
 // A run under way: what its events say is put in place.
 const told = document.querySelector('[data-run]');
 if (told) {

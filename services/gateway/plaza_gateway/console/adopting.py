@@ -17,6 +17,8 @@ from plaza.ingestion.v1 import ingestion_pb2 as ing
 from starlette.responses import Response
 
 from plaza_gateway.console import contract_changes, contract_draft, contract_merge, contract_pages, views
+from plaza_gateway.console.archive_pages import choice_of, choose
+from plaza_gateway.console.archives import Choice
 from plaza_gateway.console.contract_choices import code_lists
 from plaza_gateway.console.contract_draft import ContractDraft
 from plaza_gateway.console.contract_pages import Adoption
@@ -58,14 +60,29 @@ async def contract(visit: Visit) -> Response:
 async def infer(visit: Visit) -> Response:
     """A newer file, sent: its columns are read."""
     try:
-        name, _ = await upload(visit)
-        run = await visit.desk.infer(name)
+        kept = await upload(visit)
+        if kept.entries:
+            return choose(visit, "contract", _table(visit), choice_of(kept), {})
+        run = await visit.desk.infer(kept.name)
     except Problem as problem:
         if problem.status not in _REFUSED:
             raise
         return await contract_form(visit, problem)
-    dataset = visit.request.path_params["dataset"]
-    return go(f"/console/runs/{views.last(run.name)}?contract={quote(dataset)}")
+    return _reading_it(visit, run)
+
+
+async def infer_table(visit: Visit) -> Response:
+    """A table of a newer archive, chosen."""
+    choice = Choice.of_form(visit.form)
+    if choice.picked is None:
+        return choose(visit, "contract", _table(visit), choice, {}, wrong=True)
+    try:
+        run = await visit.desk.infer(choice.upload, choice.picked)
+    except Problem as problem:
+        if problem.status not in _REFUSED:
+            raise
+        return await contract_form(visit, problem)
+    return _reading_it(visit, run)
 
 
 async def document(visit: Visit) -> Response:
@@ -156,11 +173,21 @@ async def _view(
         draft,
         seen,
         run=views.last(run.name) if run is not None else "",
-        file_name=run.file_name if run is not None else "",
+        file_name=views.file_of(run) if run is not None else "",
         notes=contract_merge.notes(draft.base, run.proposal.contract) if run is not None else {},
         changes=contract_changes.changes(dataset.contract, wanted, refused),
         lists=await code_lists(visit),
     )
+
+
+def _table(visit: Visit) -> str:
+    return f"{visit.dataset_page}/contract/infer/table"
+
+
+def _reading_it(visit: Visit, run: ing.Run) -> Response:
+    """To the run's page, which leads back to this dataset's contract."""
+    dataset = visit.request.path_params["dataset"]
+    return go(f"/console/runs/{views.last(run.name)}?contract={quote(dataset)}")
 
 
 async def _contract(visit: Visit, number: int) -> contract_pb2.Contract:

@@ -84,6 +84,22 @@ KNOWN: dict[str, str] = {
     "other_unit": r"'(.+)' is not the unit of '.+', '(.+)': .+",
     "sign_within": r"'(.+)' stands in the values of '(.+)': .+",
     "zero": r"must not be zero",
+    "no_column": r"The header has no column ((?:(?! and more than one column ).)+)\.",
+    "name_them": r"Name these columns in the file's heading, or adopt a contract version that fits the file\.",
+    "to_the_letter": r'Headings count to the letter: "(.+)" is not "(.+)"\. Correct the file\.',
+    "empty_file": r"The file is empty: it has no header\.",
+    "send_header": r"Send a file whose first line names the columns\.",
+    "not_encoded": r"The header is not ([\w-]+)(?: \(GB18030 fits\))?\.",
+    "declare_encoding": r"Declare the file's encoding in the contract's format, .+",
+    "other_columns": r"(.+) has other columns than (.+)\.",
+    "one_at_a_time": r"Load one of its files at a time, by its name \(entry\): .+",
+    "broken_archive": r"(.+) is a broken ZIP container: .+",
+    "send_again": r"Check that the file was written and sent completely, and send it again\.",
+    "unnamed": r"Columns that the contract does not name were left out: (.+)\.",
+    "nameless": r"Columns without a heading were left out: (\d+)\.",
+    "no_rows": r"the file has a heading and no rows: there is no new version",
+    "all_refused": r"every row was refused: there is no new version; look into quarantine",
+    "nowhere": r"there is nothing at (\S+)",
 }
 """Message id (after `because.`) and the sentence that it stands for."""
 

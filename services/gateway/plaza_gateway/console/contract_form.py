@@ -11,6 +11,7 @@ from plaza.common.v1 import grades_pb2
 from plaza.ingestion.v1 import ingestion_pb2 as ing
 
 from plaza_gateway.console import contract_draft
+from plaza_gateway.console.archives import readable
 from plaza_gateway.console.contract_draft import TYPES, ContractDraft
 from plaza_gateway.transcode.problems import Complaint
 
@@ -47,7 +48,7 @@ class Draft:
 
 def proposed(run: ing.Run) -> Draft:
     """What an inference proposes. Grade and sharing class stay open: a person decides them."""
-    stem = run.file_name.rsplit(".", 1)[0]
+    stem = _data_file(run).rsplit(".", 1)[0]
     values = {"id": _id_of(stem), "title": stem, "cycle": "unspecified"}
     return Draft(values, opened=False, contract=contract_draft.drafted(run.proposal.contract))
 
@@ -77,7 +78,7 @@ def dataset_of(draft: Draft, run: ing.Run) -> cat.Dataset:
         display_name_en=draft["title_en"],
         description=draft["description"],
         contract=contract_draft.contract_of(draft.contract),
-        format=run.file_name.rpartition(".")[2].upper()[:100],
+        format=_data_file(run).rpartition(".")[2].upper()[:100],
         city_level=grades_pb2.CityLevel.Value(_constant("CITY_LEVEL", draft["grade"], GRADES)),
         sharing=sharing,
         opening=cat.Opening(allowed=draft.opened),
@@ -108,6 +109,11 @@ def place_of(complaint: Complaint) -> str:
         if re.fullmatch(rf"{re.escape(path)}(\[\d+\])?", complaint.pointer)
     )
     return next(known, "main")
+
+
+def _data_file(run: ing.Run) -> str:
+    """Name of the file; of a table in an archive, that one's."""
+    return readable(run.entry).rpartition("/")[2] or run.file_name
 
 
 def _constant(prefix: str, word: str, known: Sequence[str]) -> str:

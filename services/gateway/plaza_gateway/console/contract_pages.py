@@ -9,7 +9,8 @@ from plaza.ingestion.v1 import ingestion_pb2 as ing
 from plaza_design.i18n import LocalText
 from plaza_design.pages import render
 
-from plaza_gateway.console import contract_draft, contract_form, pages
+from plaza_gateway.console import contract_draft, contract_form, pages, views
+from plaza_gateway.console.archives import Choice, Entry
 from plaza_gateway.console.contract_changes import Change
 from plaza_gateway.console.contract_draft import ContractDraft
 from plaza_gateway.console.contract_form import Draft
@@ -60,6 +61,8 @@ def proposal(
         visit=visit,
         part="register",
         run=run,
+        file_name=views.file_of(run),
+        choice=_choice(run),
         draft=draft,
         reasons=contract_form.reasons(run),
         lists=lists,
@@ -78,6 +81,11 @@ def adoption(visit: Visit, view: Adoption, problem: Problem | None) -> str:
 def preview(visit: Visit, view: Adoption) -> str:
     """Every difference with what it means, before the contract comes into force."""
     return _page(visit, "adopt_preview.html", view)
+
+
+def _choice(run: ing.Run) -> Choice:
+    """The files of the archive that was read, and which of them it was."""
+    return Choice.of(run.upload, run.file_name, tuple(map(Entry, run.proposal.entries)), run.entry)
 
 
 def _page(visit: Visit, template: str, view: Adoption, **values: object) -> str:

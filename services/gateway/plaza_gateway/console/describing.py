@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from plaza.catalogue.v1 import catalogue_pb2 as cat
 from starlette.responses import Response
 
-from plaza_gateway.console import contract_form, pages, views
+from plaza_gateway.console import contract_form, editing, pages, views
+from plaza_gateway.console.editing import Edited
 from plaza_gateway.console.visits import Visit, go, html, status_of, whole_number
 from plaza_gateway.transcode.problems import Problem
 
@@ -27,78 +27,44 @@ TEXTS = (
     "opening_condition",
 )
 """Names in the form."""
-_CONFLICT = "ETAG_MISMATCH"
 _LISTS = ("keywords", "related_codes")
 _PATHS = {"cycle": "update_cycle", "opened": "opening.allowed", "opening_condition": "opening.condition"}
 """Places in the catalogue's message that are called otherwise."""
 
 
-@dataclass(frozen=True, slots=True)
-class Description:
-    """The form, and what a colleague did to it in the meantime."""
-
-    values: Mapping[str, str]
-    """By the names in TEXTS."""
-    was: Mapping[str, str]
-    """What the person saw when the form was opened."""
-    etag: str
-    seen: int
-    """Number of the metadata's version that the person saw."""
-    theirs: Mapping[str, str]
-    """What a colleague wrote where the person wrote something else."""
-
-
 async def edit_form(visit: Visit) -> Response:
     """The directory fields, to be changed."""
     found = await visit.desk.dataset(visit.dataset)
-    now = values_of(found)
-    form = Description(now, now, found.etag, found.metadata_version, {})
-    return html(pages.edit(visit, views.dataset_row(found), form, None, {}, ()))
+    view = editing.opened(values_of(found), found.etag)
+    return html(pages.edit(visit, views.dataset_row(found), view, found.metadata_version, None, {}, ()))
 
 
 async def edit(visit: Visit) -> Response:
     """The directory fields, sent: only what was changed here is changed there."""
-    mine = {name: visit.form.get(name, "").strip() for name in TEXTS}
-    mine["opened"] = "on" if "opened" in visit.form else ""
-    was = {name: visit.form.get(f"was.{name}", "") for name in TEXTS}
-    changed = tuple(name for name in TEXTS if _plain(mine[name]) != _plain(was[name]))
-    if not changed:
+    mine = editing.sent(visit.form, TEXTS)
+    if not mine.changed:
         return go(visit.dataset_page)
-    etag = visit.form.get("etag", "")
     try:
-        await visit.desk.update(
-            _message(visit.dataset, mine, etag), tuple(dict.fromkeys(map(_mask, changed)))
-        )
+        fields = tuple(dict.fromkeys(map(_mask, mine.changed)))
+        await visit.desk.update(_message(visit.dataset, mine.values, mine.etag), fields)
     except Problem as problem:
         if problem.status not in (400, 409):
             raise
-        return await _edit_again(visit, mine, was, changed, problem)
+        return await _edit_again(visit, mine, problem)
     return go(visit.dataset_page)
 
 
-async def _edit_again(
-    visit: Visit, mine: Mapping[str, str], was: Mapping[str, str], changed: tuple[str, ...], problem: Problem
-) -> Response:
+async def _edit_again(visit: Visit, mine: Edited, problem: Problem) -> Response:
     """Refused. After a conflict the form shows what a colleague wrote; what was written here stays where it was
     written, with theirs beside it, and nothing is saved before the person has seen that."""
     found = await visit.desk.dataset(visit.dataset)
-    seen = whole_number(visit.form.get("seen", ""), 0)
-    if problem.reason != _CONFLICT:
-        form = Description(mine, was, visit.form.get("etag", ""), seen, {})
-        return html(
-            pages.edit(visit, views.dataset_row(found), form, problem, _errors(problem), ()), problem.status
-        )
-    now = values_of(found)
-    theirs = {
-        name: now[name]
-        for name in changed
-        if _plain(now[name]) not in (_plain(was[name]), _plain(mine[name]))
-    }
-    values = {name: mine[name] if name in changed else now[name] for name in TEXTS}
-    form = Description(values, now, found.etag, found.metadata_version, theirs)
+    row, seen = views.dataset_row(found), whole_number(visit.form.get("seen", ""), 0)
+    if problem.reason != editing.CONFLICT:
+        return html(pages.edit(visit, row, mine, seen, problem, _errors(problem), ()), problem.status)
+    both = editing.together(mine, values_of(found), found.etag)
     versions = await visit.desk.history(visit.dataset)
     since = tuple(views.metadata_row(each) for each in versions if each.version > seen)
-    return html(pages.edit(visit, views.dataset_row(found), form, problem, {}, since), problem.status)
+    return html(pages.edit(visit, row, both, found.metadata_version, problem, {}, since), problem.status)
 
 
 async def history(visit: Visit, problem: Problem | None = None) -> Response:
@@ -191,9 +157,4 @@ def _mask(name: str) -> str:
 
 
 def _lines(text: str) -> list[str]:
-    return list(dict.fromkeys(line for line in map(str.strip, _plain(text).split("\n")) if line))
-
-
-def _plain(text: str) -> str:
-    """Browsers write line ends in their own way; that is no change."""
-    return text.replace("\r\n", "\n").strip()
+    return list(dict.fromkeys(line for line in map(str.strip, editing.plain(text).split("\n")) if line))

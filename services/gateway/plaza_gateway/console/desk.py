@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from plaza.catalogue.v1 import catalogue_pb2 as cat
@@ -34,6 +35,30 @@ class Directory(Protocol):
     async def restore(self, version: str, etag: str) -> cat.Dataset: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """A file that is to be loaded."""
+
+    upload: str
+    mode: ing.LoadMode.ValueType = ing.LOAD_MODE_APPEND
+    entry: str = ""
+    """Of an archive: the one file of it; empty: all, as one."""
+    reason: str = ""
+    """Why it is loaded once more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Which:
+    """Which refused rows; what is empty does not choose."""
+
+    run: str = ""
+    """Resource name."""
+    state: ing.QuarantineState.ValueType = ing.QUARANTINE_STATE_HELD
+    reason: str = ""
+    """As the load said it, whatever a correction was refused for later."""
+    field: str = ""
+
+
 class Intake(Protocol):
     """Ingestion."""
 
@@ -42,15 +67,13 @@ class Intake(Protocol):
     def watch(self, name: str) -> AsyncIterator[ing.Run]: ...
     async def cancel(self, run: str) -> ing.Run: ...
     async def upload(self, department: str, file_name: str, pieces: AsyncIterator[bytes]) -> ing.Upload: ...
-    async def infer(self, upload: str) -> ing.Run: ...
-    async def ingest(
-        self, dataset: str, upload: str, mode: ing.LoadMode.ValueType, reason: str, request_id: str
-    ) -> ing.Run: ...
+    async def infer(self, upload: str, entry: str = "") -> ing.Run: ...
+    async def ingest(self, dataset: str, load: Load, request_id: str = "") -> ing.Run: ...
     async def quarantine(
-        self, dataset: str, run: str, state: ing.QuarantineState.ValueType, size: int, token: str
+        self, dataset: str, which: Which, size: int, token: str = ""
     ) -> ing.ListQuarantinedRowsResponse: ...
     async def held_rows(self, department: str) -> dict[str, int]: ...
-    def export(self, dataset: str, run: str, form: ing.ExportForm.ValueType) -> AsyncIterator[bytes]: ...
+    def export(self, dataset: str, which: Which, form: ing.ExportForm.ValueType) -> AsyncIterator[bytes]: ...
     async def repair(self, row: str, values: dict[str, str], request_id: str) -> ing.Run: ...
     async def replay(self, dataset: str, upload: str, request_id: str) -> ing.Run: ...
     async def discard(self, row: str, reason: str) -> ing.QuarantinedRow: ...

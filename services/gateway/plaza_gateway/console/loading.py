@@ -12,6 +12,9 @@ from plaza.ingestion.v1 import ingestion_pb2 as ing
 from starlette.responses import Response, StreamingResponse
 
 from plaza_gateway.console import pages, views
+from plaza_gateway.console.archive_pages import choice_of, choose
+from plaza_gateway.console.archives import Choice
+from plaza_gateway.console.desk import Load
 from plaza_gateway.console.visits import NEVER_KEPT, Visit, go, html, request_id, status_of, upload
 from plaza_gateway.transcode.problems import Complaint, Problem
 
@@ -30,12 +33,18 @@ class Chosen:
     mode: str = "append"
     upload: str = ""
     """The file that was sent already."""
+    entry: str = ""
+    """Of an archive: the one file of it."""
     reason: str = ""
 
     @classmethod
-    def of(cls, values: Mapping[str, str], name: str) -> Chosen:
+    def of(cls, values: Mapping[str, str], upload: str, entry: str = "") -> Chosen:
         mode = values.get("mode", "")
-        return cls(mode if mode in MODES else "append", name, values.get("reason", "").strip())
+        return cls(mode if mode in MODES else "append", upload, entry, values.get("reason", "").strip())
+
+    @property
+    def load(self) -> Load:
+        return Load(self.upload, MODES[self.mode], self.entry, self.reason)
 
 
 async def load_form(visit: Visit, problem: Problem | None = None, chosen: Chosen | None = None) -> Response:
@@ -49,9 +58,12 @@ async def load(visit: Visit) -> Response:
     """A further file, sent."""
     chosen = Chosen()
     try:
-        name, fields = await upload(visit)
-        chosen = Chosen.of(fields, name)
-        run = await visit.desk.ingest(visit.dataset, name, MODES[chosen.mode], "", "")
+        kept = await upload(visit)
+        chosen = Chosen.of(kept.fields, kept.name)
+        if kept.entries:
+            usual = await _usual(visit)
+            return choose(visit, "load", _table(visit), choice_of(kept, usual), {"mode": chosen.mode})
+        run = await visit.desk.ingest(visit.dataset, chosen.load)
     except Problem as problem:
         if problem.status not in (400, 409, 413):
             raise
@@ -59,19 +71,28 @@ async def load(visit: Visit) -> Response:
     return go(f"/console/runs/{views.last(run.name)}")
 
 
+async def load_table(visit: Visit) -> Response:
+    """A table of an archive, chosen."""
+    choice = Choice.of_form(visit.form)
+    chosen = Chosen.of(visit.form, choice.upload, choice.picked or "")
+    if choice.picked is None:
+        return choose(visit, "load", _table(visit), choice, {"mode": chosen.mode}, wrong=True)
+    try:
+        run = await visit.desk.ingest(visit.dataset, chosen.load)
+    except Problem as problem:
+        if problem.status not in (400, 409):
+            raise
+        return await load_form(visit, problem, chosen)
+    return go(f"/console/runs/{views.last(run.name)}")
+
+
 async def load_again(visit: Visit) -> Response:
     """A file that was loaded before, once more, with the reason."""
-    chosen = Chosen.of(visit.form, visit.form.get("upload", ""))
+    chosen = Chosen.of(visit.form, visit.form.get("upload", ""), visit.form.get("entry", ""))
     try:
         if not chosen.reason:
             raise Problem(400, "NO_REASON", "", errors=(Complaint("body", "reason", ""),))
-        run = await visit.desk.ingest(
-            visit.dataset,
-            chosen.upload,
-            MODES[chosen.mode],
-            chosen.reason,
-            visit.form.get("request_id", ""),
-        )
+        run = await visit.desk.ingest(visit.dataset, chosen.load, visit.form.get("request_id", ""))
     except Problem as problem:
         if problem.status not in (400, 409):
             raise
@@ -120,3 +141,13 @@ async def events(visit: Visit) -> Response:
 
     headers = {**NEVER_KEPT, "X-Accel-Buffering": "no"}
     return StreamingResponse(told(), media_type="text/event-stream", headers=headers)
+
+
+async def _usual(visit: Visit) -> str | None:
+    """What was chosen of the archive that came into the dataset last."""
+    runs = await visit.desk.runs(visit.department, visit.dataset)
+    return next((run.entry for run in runs if run.file_name.lower().endswith(".zip")), None)
+
+
+def _table(visit: Visit) -> str:
+    return f"{visit.dataset_page}/load/table"

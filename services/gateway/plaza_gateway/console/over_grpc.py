@@ -19,6 +19,7 @@ from plaza_kit.rpc.client import Peers
 from plaza_gateway.console.calling import Carried, carried, every
 from plaza_gateway.console.calling import answer as _answer
 from plaza_gateway.console.contracts_over_grpc import ContractsOverGrpc
+from plaza_gateway.console.desk import Load, Which
 from plaza_gateway.console.sources_over_grpc import SourcesOverGrpc
 from plaza_gateway.console.standards_over_grpc import StandardsOverGrpc
 from plaza_gateway.streams.file_bodies import CHUNK
@@ -141,22 +142,24 @@ class OverGrpc:
         upload: ing.Upload = await _answer(answer_to(call, messages))
         return upload
 
-    async def infer(self, upload: str) -> ing.Run:
-        """Starts reading the file."""
-        return await _answer(
-            self._ingestion.InferContract(ing.InferContractRequest(upload=upload), **self._carried)
-        )
+    async def infer(self, upload: str, entry: str = "") -> ing.Run:
+        """Starts reading the file; of an archive that one, else all as one."""
+        request = ing.InferContractRequest(upload=upload, entry=entry)
+        return await _answer(self._ingestion.InferContract(request, **self._carried))
 
     async def cancel(self, run: str) -> ing.Run:
         """Ends a run, if it is not too late."""
         return await _answer(self._ingestion.CancelRun(ing.CancelRunRequest(name=run), **self._carried))
 
-    async def ingest(
-        self, dataset: str, upload: str, mode: ing.LoadMode.ValueType, reason: str, request_id: str
-    ) -> ing.Run:
+    async def ingest(self, dataset: str, load: Load, request_id: str = "") -> ing.Run:
         """Starts a load."""
         request = ing.IngestUploadRequest(
-            dataset=dataset, upload=upload, mode=mode, reload_reason=reason, request_id=request_id
+            dataset=dataset,
+            upload=load.upload,
+            mode=load.mode,
+            entry=load.entry,
+            reload_reason=load.reason,
+            request_id=request_id,
         )
         return await _answer(self._ingestion.IngestUpload(request, **self._carried))
 
@@ -167,17 +170,27 @@ class OverGrpc:
         return {each.dataset: each.rows for each in counted.datasets}
 
     async def quarantine(
-        self, dataset: str, run: str, state: ing.QuarantineState.ValueType, size: int, token: str
+        self, dataset: str, which: Which, size: int, token: str = ""
     ) -> ing.ListQuarantinedRowsResponse:
-        """A page of refused rows in this state; `run` empty: of all runs."""
+        """A page of refused rows."""
         request = ing.ListQuarantinedRowsRequest(
-            parent=dataset, run=run, state=state, page_size=size, page_token=token
+            parent=dataset,
+            run=which.run,
+            state=which.state,
+            reason=which.reason,
+            field=which.field,
+            page_size=size,
+            page_token=token,
         )
         return await _answer(self._ingestion.ListQuarantinedRows(request, **self._carried))
 
-    async def export(self, dataset: str, run: str, form: ing.ExportForm.ValueType) -> AsyncIterator[bytes]:
-        """The refused records, byte for byte, or those that wait as a table to repair."""
-        request = ing.ExportQuarantineRequest(parent=dataset, run=run, form=form)
+    async def export(
+        self, dataset: str, which: Which, form: ing.ExportForm.ValueType
+    ) -> AsyncIterator[bytes]:
+        """The refused records in whatever state, byte for byte, or those that wait as a table to repair."""
+        request = ing.ExportQuarantineRequest(
+            parent=dataset, run=which.run, reason=which.reason, field=which.field, form=form
+        )
         call = self._ingestion.ExportQuarantine(request, timeout=UPLOAD_SECONDS, metadata=self._metadata)
         try:
             async for piece in call:

@@ -26,8 +26,9 @@ from plaza_gateway.console.views import DatasetRow, MetadataRow, ReleaseRow, Run
 from plaza_gateway.transcode.problems import Problem
 
 if TYPE_CHECKING:
-    from plaza_gateway.console.describing import Description
+    from plaza_gateway.console.editing import Edited
     from plaza_gateway.console.loading import Chosen
+    from plaza_gateway.console.quarantine_facets import Facets
     from plaza_gateway.console.repairing import Asked
     from plaza_gateway.console.visits import Visit
 
@@ -143,14 +144,24 @@ def dataset(
 def edit(
     visit: Visit,
     row: DatasetRow,
-    view: Description,
+    view: Edited,
+    seen: int,
     problem: Problem | None,
     errors: Mapping[str, str],
     since: tuple[MetadataRow, ...],
 ) -> str:
-    """Directory fields to be changed; `since`: what colleagues made in the meantime."""
+    """Directory fields to be changed; `seen`: number of the version that the form goes out from, `since`: what
+    colleagues made in the meantime."""
     return _page(
-        visit, "edit.html", "datasets", row=row, view=view, problem=problem, since=since, errors=errors
+        visit,
+        "edit.html",
+        "datasets",
+        row=row,
+        view=view,
+        seen=seen,
+        problem=problem,
+        since=since,
+        errors=errors,
     )
 
 
@@ -195,6 +206,7 @@ def quarantine(
     visit: Visit,
     row: DatasetRow,
     view: QuarantineView,
+    facets: Facets,
     asked: Asked,
     errors: Mapping[str, str],
     request_id: str,
@@ -207,6 +219,7 @@ def quarantine(
         "datasets",
         row=row,
         view=view,
+        facets=facets,
         asked=asked,
         errors=errors,
         now=now,

@@ -9,11 +9,16 @@ from plaza.ingestion.v1 import ingestion_pb2 as ing
 from starlette.responses import Response
 
 from plaza_gateway.console import contract_draft, contract_form, contract_pages, pages, views
+from plaza_gateway.console.archive_pages import choice_of, choose
+from plaza_gateway.console.archives import Choice
 from plaza_gateway.console.contract_choices import code_lists
 from plaza_gateway.console.contract_form import Draft
+from plaza_gateway.console.desk import Load
 from plaza_gateway.console.loading import Chosen, load_form
 from plaza_gateway.console.visits import Visit, go, html, request_id, status_of, upload
 from plaza_gateway.transcode.problems import Problem
+
+_TABLE = "/console/register/table"
 
 
 async def register_form(visit: Visit, problem: Problem | None = None) -> Response:
@@ -24,10 +29,26 @@ async def register_form(visit: Visit, problem: Problem | None = None) -> Respons
 async def infer(visit: Visit) -> Response:
     """A file to make a contract of, sent."""
     try:
-        name, _ = await upload(visit)
-        run = await visit.desk.infer(name)
+        kept = await upload(visit)
+        if kept.entries:
+            return choose(visit, "register", _TABLE, choice_of(kept), {})
+        run = await visit.desk.infer(kept.name)
     except Problem as problem:
         if problem.status not in (400, 413):
+            raise
+        return await register_form(visit, problem)
+    return go(f"/console/runs/{views.last(run.name)}")
+
+
+async def infer_table(visit: Visit) -> Response:
+    """A table of an archive, chosen."""
+    choice = Choice.of_form(visit.form)
+    if choice.picked is None:
+        return choose(visit, "register", _TABLE, choice, {}, wrong=True)
+    try:
+        run = await visit.desk.infer(choice.upload, choice.picked)
+    except Problem as problem:
+        if problem.status != 400:
             raise
         return await register_form(visit, problem)
     return go(f"/console/runs/{views.last(run.name)}")
@@ -63,9 +84,10 @@ async def register(visit: Visit) -> Response:
         return await _editor(visit, run, draft, problem)
     # From here on the dataset is there; a load that is refused is told on its own page.
     try:
-        loading = await visit.desk.ingest(made.name, run.upload, ing.LOAD_MODE_APPEND, "", "")
+        loading = await visit.desk.ingest(made.name, Load(run.upload, entry=run.entry))
     except Problem as problem:
-        return await load_form(visit.at_dataset(made.name), problem, Chosen(upload=run.upload))
+        chosen = Chosen(upload=run.upload, entry=run.entry)
+        return await load_form(visit.at_dataset(made.name), problem, chosen)
     return go(f"/console/runs/{views.last(loading.name)}")
 
 

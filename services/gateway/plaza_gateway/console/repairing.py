@@ -6,7 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import quote, urlencode
 
 from plaza.catalogue.v1 import catalogue_pb2 as cat
@@ -14,7 +14,8 @@ from plaza.ingestion.v1 import ingestion_pb2 as ing
 from starlette.responses import Response, StreamingResponse
 
 from plaza_gateway.console import pages, repair_table, views
-from plaza_gateway.console.desk import each
+from plaza_gateway.console.desk import Which, each
+from plaza_gateway.console.quarantine_facets import Facets, facets
 from plaza_gateway.console.quarantine_view import STATES, QuarantineView, Sent, quarantine_view
 from plaza_gateway.console.repair_table import Reading, RepairTable
 from plaza_gateway.console.views import RunView
@@ -28,6 +29,8 @@ SCANNED = 64 * 1024 * 1024
 PATIENCE = 30.0
 """Seconds that the answer to a correction waits for what comes of it."""
 _CELL = re.compile(r"c\.([0-9a-f-]{36}-[0-9]{1,18})\.([0-9]{1,4})")
+_REASON, _FIELD = re.compile("[a-z_]{0,63}"), re.compile("[a-z0-9_]{0,63}")
+"""In an address, which anybody can write."""
 _PICK = re.compile(r"p\.([0-9a-f-]{36}-[0-9]{1,18})")
 
 
@@ -37,6 +40,10 @@ class Asked:
 
     state: str = "held"
     run: str = ""
+    why: str = ""
+    """Only rows that were refused for this reason."""
+    field: str = ""
+    """Only rows that were refused for this field."""
     page: str = ""
     first: int = 1
     replay: str = ""
@@ -45,9 +52,12 @@ class Asked:
     @classmethod
     def of(cls, values: Mapping[str, str]) -> Asked:
         state = values.get("state", "held")
+        why, at_fault = values.get("why", ""), values.get("field", "")
         return cls(
             state if state in STATES else "held",
             values.get("run", ""),
+            why if _REASON.fullmatch(why) else "",
+            at_fault if _FIELD.fullmatch(at_fault) else "",
             values.get("page", ""),
             whole_number(values.get("from", ""), 1),
             values.get("replay", ""),
@@ -58,12 +68,28 @@ class Asked:
         values = {
             "state": self.state if self.state != "held" else "",
             "run": self.run,
+            "why": self.why,
+            "field": self.field,
             "page": self.page,
             "from": self.first if self.first > 1 else "",
             "replay": self.replay,
         } | other
         said = {name: value for name, value in values.items() if value}
         return f"?{urlencode(said)}" if said else ""
+
+    def chosen(self, **other: str) -> str:
+        """The same for other rows: from the first of them, and no outcome is told."""
+        return self.query(**{"page": "", "from": "", "replay": ""} | other)
+
+    @property
+    def narrowed(self) -> bool:
+        """Is a reason or a field chosen?"""
+        return bool(self.why or self.field)
+
+    def which(self, visit: Visit) -> Which:
+        """As the service is asked."""
+        state = ing.QuarantineState.Value(f"QUARANTINE_STATE_{self.state.upper()}")
+        return Which(visit.named_run(self.run), state, self.why, self.field)
 
 
 @dataclass(slots=True)
@@ -72,6 +98,7 @@ class _Found:
 
     dataset: cat.Dataset
     page: ing.ListQuarantinedRowsResponse
+    facets: Facets
     table: RepairTable
     replay: RunView | None = None
     wrong: dict[str, str] = field(default_factory=dict)
@@ -109,8 +136,8 @@ async def correct(visit: Visit) -> Response:
 async def replay(visit: Visit) -> Response:
     """A repaired spreadsheet, sent."""
     try:
-        name, _ = await upload(visit)
-        run = await visit.desk.replay(visit.dataset, name, "")
+        kept = await upload(visit)
+        run = await visit.desk.replay(visit.dataset, kept.name, "")
     except Problem as problem:
         if run_id := _tried_before(problem):
             return go(f"{visit.dataset_page}/quarantine?replay={run_id}")
@@ -127,7 +154,8 @@ async def export(visit: Visit) -> Response:
     """The refused records as they stood in the file, or those that wait as a table to repair."""
     repair = visit.asked("form") == "repair"
     form = ing.EXPORT_FORM_REPAIR if repair else ing.EXPORT_FORM_ORIGINAL
-    pieces = visit.desk.export(visit.dataset, visit.named_run(visit.asked("run")), form)
+    which = Asked.of(visit.request.query_params).which(visit)
+    pieces = visit.desk.export(visit.dataset, which, form)
     # What is refused must be known before the answer begins.
     first = await anext(aiter(pieces), b"")
 
@@ -146,26 +174,27 @@ async def export(visit: Visit) -> Response:
 
 
 async def _found(visit: Visit, asked: Asked) -> _Found:
-    state = ing.QuarantineState.Value(f"QUARANTINE_STATE_{asked.state.upper()}")
-    run = visit.named_run(asked.run)
+    which = asked.which(visit)
     dataset, page = await asyncio.gather(
         visit.desk.dataset(visit.dataset),
-        visit.desk.quarantine(visit.dataset, run, state, ROWS, asked.page),
+        visit.desk.quarantine(visit.dataset, which, ROWS, asked.page),
     )
+    all_shown = not (asked.narrowed or asked.page or page.next_page_token)
+    choices = await facets(visit.desk, visit.dataset, which, page if all_shown else None)
     table = RepairTable()
     if asked.state == "held" and page.rows:
-        table = await _table(visit, run, dataset, [views.last(row.name) for row in page.rows])
-    found = _Found(dataset, page, table)
+        table = await _table(visit, which, dataset, [views.last(row.name) for row in page.rows])
+    found = _Found(dataset, page, choices, table)
     if asked.replay:
         found.replay = views.run_view(await visit.desk.run(visit.named_run(asked.replay)))
     return found
 
 
-async def _table(visit: Visit, run: str, dataset: cat.Dataset, ids: Sequence[str]) -> RepairTable:
+async def _table(visit: Visit, which: Which, dataset: cat.Dataset, ids: Sequence[str]) -> RepairTable:
     form = dataset.contract.format
     delimiter = form.delimiter or {"": ",", "csv": ",", "tsv": "\t"}.get(form.type, "")
     reading, seen = Reading(ids, delimiter), 0
-    async with aclosing(visit.desk.export(visit.dataset, run, ing.EXPORT_FORM_REPAIR)) as pieces:  # type: ignore[type-var]  # always a generator here
+    async with aclosing(visit.desk.export(visit.dataset, which, ing.EXPORT_FORM_REPAIR)) as pieces:  # type: ignore[type-var]  # always a generator here
         async for piece in pieces:
             reading.feed(piece)
             seen += len(piece)
@@ -212,7 +241,7 @@ async def _outcome(visit: Visit, asked: Asked, sent: Sent, run: ing.Run) -> Resp
     told = f"{visit.dataset_page}/quarantine{asked.query(replay=views.last(run.name))}"
     if ended is None or not views.run_view(ended).refused:
         return go(told)
-    again = Asked(asked.state, asked.run, asked.page, asked.first, views.last(run.name))
+    again = replace(asked, replay=views.last(run.name))
     return html(_shown(visit, again, await _found(visit, again), sent))
 
 
@@ -235,7 +264,7 @@ async def _discard(visit: Visit, asked: Asked, sent: Sent) -> Response:
         try:
             names = sorted(sent.picked)
             await each([visit.desk.discard(f"{visit.dataset}/quarantine/{n}", sent.reason) for n in names])
-            return go(f"{visit.dataset_page}/quarantine{asked.query(page='', replay='', **{'from': ''})}")
+            return go(f"{visit.dataset_page}/quarantine{asked.chosen()}")
         except Problem as problem:
             if problem.status not in (400, 409):
                 raise
@@ -254,7 +283,8 @@ def _shown(visit: Visit, asked: Asked, found: _Found, sent: Sent) -> str:
     view: QuarantineView = quarantine_view(
         found.page, found.table, found.dataset.contract, sent, found.replay
     )
-    return pages.quarantine(visit, views.dataset_row(found.dataset), view, asked, found.wrong, request_id())
+    row = views.dataset_row(found.dataset)
+    return pages.quarantine(visit, row, view, found.facets, asked, found.wrong, request_id())
 
 
 def _tried_before(problem: Problem) -> str:

@@ -4,7 +4,7 @@ token; what they refuse is said on the page.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Container
 from datetime import UTC, datetime
 
 from fastapi import APIRouter
@@ -21,6 +21,7 @@ from plaza_gateway.console import (
     repairing,
     sources,
     standards,
+    systems,
 )
 from plaza_gateway.console.desk import Desk
 from plaza_gateway.console.door import CALLBACK, Body, Clock, Door
@@ -32,6 +33,7 @@ from plaza_gateway.transcode.problems import Problem
 
 _ONE = "/console/datasets/{dataset}"
 _SOURCE = "/console/sources/{source}"
+_SYSTEM = "/console/systems/{system}"
 _CODES = "/console/codes/{list}"
 _SHOWN: tuple[tuple[str, Page], ...] = (
     (HOME, front.inbox),
@@ -48,10 +50,12 @@ _SHOWN: tuple[tuple[str, Page], ...] = (
     ("/console/register/{run}", registering.contract),
     ("/console/sources", sources.sources),
     (_SOURCE, sources.source),
+    (f"{_SOURCE}/edit", sources.edit_form),
     ("/console/register-source", sources.register_form),
-    ("/console/systems", standards.systems),
-    ("/console/systems/{system}", standards.system),
-    ("/console/register-system", standards.system_form),
+    ("/console/systems", systems.systems),
+    (_SYSTEM, systems.system),
+    (f"{_SYSTEM}/edit", systems.edit_form),
+    ("/console/register-system", systems.system_form),
     ("/console/codes", standards.lists),
     (_CODES, standards.code_list),
     (f"{_CODES}/versions/{{version}}", standards.code_list),
@@ -65,21 +69,27 @@ _SENT: tuple[tuple[str, Page, Body], ...] = (
     (f"{_ONE}/contract", adopting.contract, "form"),
     (f"{_ONE}/contract/document", adopting.document_sent, "file"),
     (f"{_ONE}/contract/infer", adopting.infer, "file"),
+    (f"{_ONE}/contract/infer/table", adopting.infer_table, "form"),
     (f"{_ONE}/edit", describing.edit, "form"),
     (f"{_ONE}/history/{{version}}/restore", describing.restore, "form"),
     (f"{_ONE}/load", loading.load, "file"),
     (f"{_ONE}/load/again", loading.load_again, "form"),
+    (f"{_ONE}/load/table", loading.load_table, "form"),
     (f"{_ONE}/quarantine", repairing.correct, "form"),
     (f"{_ONE}/quarantine/replay", repairing.replay, "file"),
     (f"{_ONE}/release", datasets.release, "form"),
     ("/console/register", registering.infer, "file"),
+    ("/console/register/table", registering.infer_table, "form"),
     ("/console/register/{run}", registering.register, "form"),
+    (f"{_SOURCE}/edit", sources.edit, "form"),
     (f"{_SOURCE}/pull", sources.pull, "form"),
     (f"{_SOURCE}/pause", sources.pause, "form"),
     (f"{_SOURCE}/resume", sources.resume, "form"),
     (f"{_SOURCE}/schedule", sources.schedule, "form"),
     ("/console/register-source", sources.register, "form"),
-    ("/console/register-system", standards.register_system, "form"),
+    (f"{_SYSTEM}/edit", systems.edit, "form"),
+    (f"{_SYSTEM}/retire", systems.retire, "form"),
+    ("/console/register-system", systems.register_system, "form"),
     (f"{_CODES}/add", standards.add_version, "file"),
     ("/console/add-codes", standards.add_version, "file"),
     ("/console/runs/{run}/cancel", loading.cancel, "form"),
@@ -106,8 +116,11 @@ def console_router(
     router.add_route("/console/signed-out", door.signed_out, methods=["GET"])
     router.add_route("/console/logout", door.logout, methods=["POST"])
     router.add_route("/console/department", door.signed_in(door.work_for, "form"), methods=["POST"])
+    shown = {path for path, _ in _SHOWN}
     for path, page, body in _SENT:
         router.add_route(path, door.signed_in(page, body), methods=["POST"])
+        if path not in shown:
+            router.add_route(path, _above(path, shown), methods=["GET"])
     for path, page in _SHOWN:
         router.add_route(path, door.signed_in(page, "none"), methods=["GET"])
     router.add_route("/console/{rest:path}", door.signed_in(_nowhere, "none"), methods=["GET"])
@@ -116,6 +129,20 @@ def console_router(
 
 async def _front(request: Request) -> Response:
     return RedirectResponse(HOME, 302, NEVER_KEPT)
+
+
+def _above(path: str, shown: Container[str]) -> Callable[[Request], Awaitable[Response]]:
+    """A refusal stands at the address that a form was sent to. Whoever asks for that address, with a page in another
+    language say, gets to the nearest one above it that shows something."""
+    steps = 1
+    while path.rsplit("/", steps)[0] not in shown:
+        steps += 1
+
+    async def endpoint(request: Request) -> Response:
+        there, query = request.url.path.rsplit("/", steps)[0], request.url.query
+        return RedirectResponse(f"{there}?{query}" if query else there, 302, NEVER_KEPT)
+
+    return endpoint
 
 
 async def _nowhere(visit: Visit) -> Response:

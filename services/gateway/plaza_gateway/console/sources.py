@@ -8,12 +8,15 @@ from collections.abc import Mapping
 from plaza.catalogue.v1 import source_systems_pb2 as sy
 from plaza.ingestion.v1 import ingestion_pb2 as ing
 from plaza.ingestion.v1 import sources_pb2 as src
+from plaza_design.i18n import LocalText
 from starlette.responses import Response
 
-from plaza_gateway.console import sources_form, sources_pages, views
+from plaza_gateway.console import editing, sources_form, sources_pages, views
 from plaza_gateway.console.desk import each
+from plaza_gateway.console.editing import Edited
 from plaza_gateway.console.schedules import BadTime, Rhythm
 from plaza_gateway.console.sources_form import Way
+from plaza_gateway.console.sources_pages import Choices
 from plaza_gateway.console.sources_view import pull_of, source_view
 from plaza_gateway.console.visits import Visit, go, html, request_id, status_of, whole_number
 from plaza_gateway.transcode.problems import Problem
@@ -88,6 +91,35 @@ async def register(visit: Visit) -> Response:
     return go(_page(made.name))
 
 
+async def edit_form(visit: Visit) -> Response:
+    """What is registered of a source, to be changed."""
+    found = await visit.desk.sources.one(_name(visit))
+    return await _editor(visit, found, editing.opened(sources_form.values_from(found), found.etag), None)
+
+
+async def edit(visit: Visit) -> Response:
+    """The same, sent: only what was changed here is changed there. After a conflict nothing is saved before the person
+    has seen what a colleague wrote."""
+    found = await visit.desk.sources.one(_name(visit))
+    now, way = sources_form.values_from(found), sources_form.way_of(found)
+    mine = editing.sent(visit.form, now)
+    if not mine.changed:
+        return go(_page(found.name))
+    try:
+        changed = sources_form.changed_source(found, visit.department, mine.values)
+        changed.etag = mine.etag
+        await visit.desk.sources.update(changed, sources_form.mask_of(way, mine.changed))
+    except Problem as problem:
+        if problem.status not in (400, 404, 409):
+            raise
+        if problem.reason != editing.CONFLICT:
+            return await _editor(visit, found, mine, problem)
+        found = await visit.desk.sources.one(_name(visit))
+        both = editing.together(mine, sources_form.values_from(found), found.etag)
+        return await _editor(visit, found, both, problem)
+    return go(_page(found.name))
+
+
 async def pull(visit: Visit) -> Response:
     """Pulls now: to the run's page, which shows how far it is."""
     try:
@@ -124,7 +156,8 @@ async def schedule(visit: Visit) -> Response:
         except BadTime as error:
             raise sources_form.incomplete([str(error)]) from error
         wanted = src.PullSchedule(cron=cron, zone=rhythm.zone) if cron else None
-        await visit.desk.sources.schedule(_name(visit), wanted, visit.form.get("etag", ""))
+        changed = src.Source(name=_name(visit), schedule=wanted, etag=visit.form.get("etag", ""))
+        await visit.desk.sources.update(changed, ("schedule",))
     except Problem as problem:
         return await _again(visit, problem, rhythm, sources_form.errors_of(problem))
     return go(f"{_page(_name(visit))}#schedule")
@@ -139,16 +172,29 @@ async def _again(
 
 
 async def _form(visit: Visit, kind: Way, values: Mapping[str, str], problem: Problem | None) -> Response:
+    body = sources_pages.form(visit, kind, values, await _choices(visit), problem, request_id())
+    return html(body, status_of(problem))
+
+
+async def _editor(visit: Visit, found: src.Source, view: Edited, problem: Problem | None) -> Response:
+    choices = await _choices(visit, views.last(found.source_system))
+    return html(sources_pages.edit(visit, source_view(found), view, choices, problem), status_of(problem))
+
+
+async def _choices(visit: Visit, system: str = "") -> Choices:
+    """`system`: one that is named already, retired or not."""
     datasets, systems = await asyncio.gather(
         visit.desk.datasets(visit.department), visit.desk.standards.systems(visit.department)
     )
-    active = [one for one in systems if one.state != sy.SOURCE_SYSTEM_STATE_RETIRED]
-    choices = sources_pages.Choices(
-        tuple(views.dataset_row(one) for one in datasets),
-        tuple((views.last(one.name), one.display_name) for one in active),
+    named = [(views.last(one.name), one) for one in systems]
+    return Choices(
+        tuple((views.last(one.name), LocalText(one.display_name, one.display_name_en)) for one in datasets),
+        tuple(
+            (id_, LocalText(one.display_name, one.display_name_en))
+            for id_, one in named
+            if id_ == system or one.state != sy.SOURCE_SYSTEM_STATE_RETIRED
+        ),
     )
-    body = sources_pages.form(visit, kind, values, choices, problem, request_id())
-    return html(body, status_of(problem))
 
 
 async def _run(visit: Visit, name: str) -> ing.Run | None:

@@ -39,10 +39,10 @@ class SourcesOverGrpc:
         )
         return await answer(self._service.CreateSource(request, **carried(self._token)))
 
-    async def schedule(self, name: str, schedule: src.PullSchedule | None, etag: str) -> src.Source:
-        """Changes when it is pulled, if it still has the etag that is given; without a schedule: by hand."""
-        request = src.UpdateSourceRequest(source=src.Source(name=name, schedule=schedule, etag=etag))
-        request.update_mask.paths.append("schedule")
+    async def update(self, source: src.Source, fields: tuple[str, ...]) -> src.Source:
+        """Changes these fields, if the source still has the etag that is given."""
+        request = src.UpdateSourceRequest(source=source)
+        request.update_mask.paths.extend(fields)
         return await answer(self._service.UpdateSource(request, **carried(self._token)))
 
     async def pause(self, name: str) -> src.Source:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from plaza_design.i18n import LocalText
 from plaza_design.pages import page_numbers, render
 
-from plaza_gateway.console import pages, rights, schedules, sources_form, sources_view
+from plaza_gateway.console import editing, pages, rights, schedules, sources_form, sources_view
+from plaza_gateway.console.editing import Edited
 from plaza_gateway.console.schedules import Rhythm
 from plaza_gateway.console.sources_form import Way
 from plaza_gateway.console.sources_view import Pull, SourceView
-from plaza_gateway.console.views import DatasetRow, RunView
+from plaza_gateway.console.views import RunView
 from plaza_gateway.console.visits import Visit
 from plaza_gateway.transcode.problems import Problem
 
@@ -31,8 +33,8 @@ class Listed:
 class Choices:
     """What a new source can name."""
 
-    datasets: tuple[DatasetRow, ...]
-    systems: tuple[tuple[str, str], ...]
+    datasets: tuple[tuple[str, LocalText], ...]
+    systems: tuple[tuple[str, LocalText], ...]
     """Id and name."""
 
 
@@ -84,6 +86,26 @@ def form(
         errors=sources_form.errors_of(problem) if problem is not None else {},
         request_id=request_id,
         every=schedules.EVERY,
+        classes=sources_view.CLASSES,
+        modes=sources_form.MODES,
+        tls=sources_view.TLS,
+    )
+
+
+def edit(visit: Visit, source: SourceView, view: Edited, choices: Choices, problem: Problem | None) -> str:
+    """What is registered of a source, to be changed."""
+    conflict = problem is not None and problem.reason == editing.CONFLICT
+    return _page(
+        visit,
+        "source_edit.html",
+        source=source,
+        kind=source.kind,
+        view=view,
+        values=view.values,
+        choices=choices,
+        problem=problem,
+        conflict=conflict,
+        errors=sources_form.errors_of(problem) if problem is not None and not conflict else {},
         classes=sources_view.CLASSES,
         modes=sources_form.MODES,
         tls=sources_view.TLS,

@@ -1,4 +1,4 @@
-"""Standards that data hold on to: a department's source systems, and the city's code lists."""
+"""The city's code lists."""
 
 from __future__ import annotations
 
@@ -8,14 +8,8 @@ from collections.abc import Mapping
 from plaza.catalogue.v1 import code_lists_pb2 as cl
 from starlette.responses import Response
 
-from plaza_gateway.console import forms, standards_form, standards_pages, views
-from plaza_gateway.console.standards_view import (
-    counted,
-    differences,
-    list_view,
-    system_change,
-    system_view,
-)
+from plaza_gateway.console import forms, standards_form, standards_pages
+from plaza_gateway.console.standards_view import counted, differences, list_view
 from plaza_gateway.console.visits import Visit, go, html, request_id, status_of
 from plaza_gateway.transcode.problems import Complaint, Problem
 
@@ -26,47 +20,6 @@ MOST_COMPARED = 20_000
 LARGEST_DOCUMENT = 8 * 1024 * 1024
 """Bytes of a version's file, as the catalogue takes it."""
 _FORGOTTEN = (400, 409, 413)
-
-
-async def systems(visit: Visit) -> Response:
-    """My department's source systems."""
-    found = await visit.desk.standards.systems(visit.department)
-    return html(standards_pages.systems(visit, tuple(map(system_view, found))))
-
-
-async def system(visit: Visit) -> Response:
-    """One source system with its history."""
-    name = f"{visit.department}/sourceSystems/{visit.request.path_params['system']}"
-    found, history = await asyncio.gather(
-        visit.desk.standards.system(name), visit.desk.standards.system_history(name)
-    )
-    return html(standards_pages.system(visit, system_view(found), tuple(map(system_change, history))))
-
-
-async def system_form(visit: Visit) -> Response:
-    """A new source system."""
-    return _system_form(visit, dict.fromkeys(standards_form.SYSTEM_TEXTS, ""), None)
-
-
-async def register_system(visit: Visit) -> Response:
-    """A new source system, sent."""
-    values = standards_form.values_of(visit.form, standards_form.SYSTEM_TEXTS)
-    try:
-        made = await visit.desk.standards.register_system(
-            visit.department,
-            values["id"],
-            standards_form.system_of(values),
-            visit.form.get("request_id", ""),
-        )
-    except Problem as problem:
-        if problem.status not in _FORGOTTEN:
-            raise
-        return _system_form(visit, values, problem)
-    return go(f"/console/systems/{views.last(made.name)}")
-
-
-def _system_form(visit: Visit, values: Mapping[str, str], problem: Problem | None) -> Response:
-    return html(standards_pages.system_form(visit, values, problem, request_id()), status_of(problem))
 
 
 async def lists(visit: Visit) -> Response:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from plaza.catalogue.v1 import code_lists_pb2 as cl
 from plaza.catalogue.v1 import source_systems_pb2 as sy
 
 from plaza_gateway.console.forms import by_place
 from plaza_gateway.console.sources_view import CLASSES
+from plaza_gateway.console.standards_view import system_view
 from plaza_gateway.transcode.problems import Complaint, Problem
 
 SYSTEM_TEXTS = ("id", "display_name", "display_name_en", "class", "owner", "vendor", "description")
@@ -42,8 +43,9 @@ def values_of(form: Mapping[str, str], names: tuple[str, ...]) -> dict[str, str]
 
 
 def system_of(values: Mapping[str, str]) -> sy.SourceSystem:
-    """What is registered. Raises Problem for what the page itself can see is missing."""
-    _check(values, ("id", "display_name", "class"))
+    """What is registered, or, without an id, what becomes of it. Raises Problem for what the page itself can see is
+    missing."""
+    _check(values, [name for name in ("id", "display_name", "class") if name in values])
     chosen = values["class"] if values["class"] in CLASSES else "unspecified"
     system = sy.SourceSystem(
         display_name=values["display_name"],
@@ -54,6 +56,19 @@ def system_of(values: Mapping[str, str]) -> sy.SourceSystem:
     )
     setattr(system, "class", sy.SourceSystemClass.Value(f"SOURCE_SYSTEM_CLASS_{chosen.upper()}"))
     return system
+
+
+def values_from(found: sy.SourceSystem) -> dict[str, str]:
+    """The texts of a source system that can be changed."""
+    view = system_view(found)
+    return {
+        "display_name": found.display_name,
+        "display_name_en": found.display_name_en,
+        "class": view.class_,
+        "owner": view.owner,
+        "vendor": view.vendor,
+        "description": view.description,
+    }
 
 
 def facts_of(values: Mapping[str, str]) -> cl.CodeListVersion:
@@ -97,7 +112,7 @@ def place_of(pointer: str) -> str:
     return found if found in (*SYSTEM_TEXTS, *LIST_TEXTS, "file") else "main"
 
 
-def _check(values: Mapping[str, str], needed: tuple[str, ...]) -> None:
+def _check(values: Mapping[str, str], needed: Iterable[str]) -> None:
     missing = tuple(Complaint("body", name, "") for name in needed if not values[name])
     if missing:
         raise Problem(400, "FORM_INCOMPLETE", "", errors=missing)

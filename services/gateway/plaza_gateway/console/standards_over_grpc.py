@@ -52,6 +52,17 @@ class StandardsOverGrpc:
         )
         return await answer(self._systems.CreateSourceSystem(request, **carried(self._token)))
 
+    async def update_system(self, system: sy.SourceSystem, fields: tuple[str, ...]) -> sy.SourceSystem:
+        """Changes these fields, if the system still has the etag that is given."""
+        request = sy.UpdateSourceSystemRequest(source_system=system)
+        request.update_mask.paths.extend(fields)
+        return await answer(self._systems.UpdateSourceSystem(request, **carried(self._token)))
+
+    async def retire_system(self, name: str, etag: str) -> sy.SourceSystem:
+        """For good, if the system still has the etag that is given."""
+        request = sy.RetireSourceSystemRequest(name=name, etag=etag)
+        return await answer(self._systems.RetireSourceSystem(request, **carried(self._token)))
+
     async def lists(self) -> list[cl.CodeList]:
         """By id, each with its newest version."""
         request = cl.ListCodeListsRequest(page_size=_LARGEST)

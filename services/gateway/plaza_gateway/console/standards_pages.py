@@ -9,7 +9,8 @@ from urllib.parse import urlencode
 from plaza.catalogue.v1 import code_lists_pb2 as cl
 from plaza_design.pages import render
 
-from plaza_gateway.console import pages, rights, sources_view, standards_form
+from plaza_gateway.console import editing, pages, rights, sources_view, standards_form
+from plaza_gateway.console.editing import Edited
 from plaza_gateway.console.standards_view import (
     SYSTEM_FIELDS,
     Change,
@@ -55,14 +56,18 @@ def systems(visit: Visit, rows: tuple[SystemView, ...]) -> str:
     return _page(visit, "systems.html", "systems", rows=rows)
 
 
-def system(visit: Visit, view: SystemView, history: tuple[SystemChange, ...]) -> str:
-    """One source system."""
+def system(
+    visit: Visit, view: SystemView, history: tuple[SystemChange, ...], etag: str, refusal: Problem | None
+) -> str:
+    """One source system; `refusal`: what was not done."""
     return _page(
         visit,
         "system.html",
         "systems",
         system=view,
         history=history,
+        etag=etag,
+        refusal=refusal,
         fields=SYSTEM_FIELDS,
         classes=sources_view.CLASSES,
     )
@@ -78,6 +83,26 @@ def system_form(visit: Visit, values: Mapping[str, str], problem: Problem | None
         problem=problem,
         errors=standards_form.errors_of(problem) if problem is not None else {},
         request_id=request_id,
+        classes=sources_view.CLASSES,
+    )
+
+
+def system_edit(
+    visit: Visit, system: SystemView, view: Edited, problem: Problem | None, colleague: str
+) -> str:
+    """What is said about a source system, to be changed; `colleague`: who was faster."""
+    conflict = problem is not None and problem.reason == editing.CONFLICT
+    return _page(
+        visit,
+        "system_edit.html",
+        "systems",
+        system=system,
+        view=view,
+        values=view.values,
+        problem=problem,
+        conflict=conflict,
+        colleague=colleague,
+        errors=standards_form.errors_of(problem) if problem is not None and not conflict else {},
         classes=sources_view.CLASSES,
     )
 

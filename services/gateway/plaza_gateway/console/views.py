@@ -17,6 +17,7 @@ from plaza.opendata.v1 import opendata_pb2 as opn
 from plaza_design.i18n import LocalText
 
 from plaza_gateway.console import steps_form
+from plaza_gateway.console.archives import readable
 from plaza_gateway.console.steps_form import StepDraft
 
 Light = Literal["green", "yellow", "red", "none"]
@@ -215,7 +216,8 @@ def version_rows(found: Sequence[cat.Version]) -> tuple[VersionRow, ...]:
     """Newest first, each with its differences from the one before."""
     rows = [_version(each) for each in found]
     told = []
-    for row, before in zip(rows, [*rows[1:], None], strict=True):
+    for number, row in enumerate(rows):
+        before = rows[number + 1] if number + 1 < len(rows) else None
         more_score = None
         if before is not None and row.score is not None and before.score is not None:
             more_score = row.score - before.score
@@ -233,7 +235,7 @@ def run_view(run: ing.Run) -> RunView:
         state=word(runs_pb2.RunState, run.state, "RUN_STATE_") or "queued",
         dataset=last(run.dataset) if run.dataset else "",
         # A pull has no file before it came: then it goes by the name of its source.
-        file_name=run.file_name or last(run.source),
+        file_name=file_of(run) or last(run.source),
         started_by=run.started_by,
         started_at=moment(run, "create_time"),
         ended_at=moment(run, "end_time"),
@@ -254,6 +256,11 @@ def run_view(run: ing.Run) -> RunView:
         source=last(run.source),
         unchanged=run.unchanged,
     )
+
+
+def file_of(run: ing.Run) -> str:
+    """The file that a run reads; of an archive, the file in it."""
+    return f"{run.file_name} › {readable(run.entry)}" if run.entry else run.file_name
 
 
 def metadata_row(found: cat.MetadataVersion) -> MetadataRow:

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from plaza_gateway.console import forms, pages, views
+from plaza_gateway.console.archives import Entry, Passing
 from plaza_gateway.console.desk import Desk
 from plaza_gateway.console.sessions import Session
 from plaza_gateway.console.views import Person
@@ -96,11 +97,25 @@ def whole_number(text: str, otherwise: int, most: int = 10**9) -> int:
     return min(int(text), most) if text.isascii() and text.isdecimal() else otherwise
 
 
-async def upload(visit: Visit) -> tuple[str, Mapping[str, str]]:
-    """The form's file, passed on as it comes: its name at the service, and the small fields before it."""
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A file that was passed on."""
+
+    name: str
+    """Of the upload, at the service."""
+    file_name: str
+    fields: Mapping[str, str]
+    """The small fields before it."""
+    entries: tuple[Entry, ...] = ()
+    """The files of an archive of several."""
+
+
+async def upload(visit: Visit) -> Kept:
+    """The form's file, passed on as it comes."""
     sent = forms.FileForm(visit.request, visit.session)
     await sent.open()
     if not sent.file_name:
         raise Problem(400, "NO_FILE", "", errors=(Complaint("body", "file", ""),))
-    kept = await visit.desk.upload(visit.department, sent.file_name[:255], sent.pieces())
-    return kept.name, sent.fields
+    passing = Passing(sent.pieces())
+    kept = await visit.desk.upload(visit.department, sent.file_name[:255], passing.pieces())
+    return Kept(kept.name, sent.file_name, sent.fields, passing.entries())

@@ -20,6 +20,7 @@ from plaza.opendata.v1 import opendata_pb2 as opn
 from plaza.security.v1 import security_pb2 as sec
 from plaza_design.headers import CONTENT_SECURITY_POLICY
 from plaza_design.i18n import LocalText
+from plaza_gateway.console.desk import Load, Which
 from plaza_gateway.console.issuer import Tokens
 from plaza_gateway.console.routes import console_router
 from plaza_gateway.console.sealing import Seal
@@ -92,7 +93,7 @@ def run(state: Any = runs_pb2.RUN_STATE_SUCCEEDED, kind: Any = ing.RUN_KIND_LOAD
     return made
 
 
-def inference() -> ing.Run:
+def inference(*entries: str) -> ing.Run:
     made = run(kind=ing.RUN_KIND_INFER)
     contract = made.proposal.contract
     for name, source in (("field_1", "站点"), ("year", "year"), ("month", "month"), ("day", "day")):
@@ -109,6 +110,7 @@ def inference() -> ing.Run:
     contract.format.CopyFrom(contract_pb2.FileFormat(delimiter=";", missing_values=["NA", " "]))
     made.proposal.fields.add(field="field_1", reasons=["every row has a value", "an odd reason"])
     made.proposal.rows = 1203
+    made.proposal.entries[:] = entries
     return made
 
 
@@ -120,13 +122,19 @@ class City:
     refusal: Problem | None = None
     state: Any = runs_pb2.RUN_STATE_SUCCEEDED
     inferred: bool = False
+    entry: str | None = None
+    """Of the archive that the last run read."""
+    entries: tuple[str, ...] = ()
     departments: tuple[str, ...] = (DEPARTMENT,)
     tokens: list[str] = field(default_factory=list)
     uploaded: dict[str, bytes] = field(default_factory=dict)
     registered: list[tuple[str, cat.Dataset]] = field(default_factory=list)
     ingested: list[str] = field(default_factory=list)
-    modes: list[tuple[Any, str, str]] = field(default_factory=list)
+    loads: list[Load] = field(default_factory=list)
+    read: list[tuple[str, str]] = field(default_factory=list)
     cancelled: list[str] = field(default_factory=list)
+    chosen: list[Which] = field(default_factory=list)
+    exported: list[tuple[Which, Any]] = field(default_factory=list)
     held: dict[str, str] = field(default_factory=lambda: {ROW: HOSTILE, RAGGED: "x" * 500})
     sheet: dict[str, str] = field(default_factory=lambda: {ROW: ',"say ""A""",1000x', RAGGED: "B,,"})
     again: set[str] = field(default_factory=set)
@@ -180,16 +188,21 @@ class City:
         return cat.Dataset(name=f"{department}/datasets/{dataset_id}")
 
     async def versions(self, name: str) -> list[cat.Version]:
+        if self.empty:
+            return []
         return self.kept or [
             version(2, 1200, 91.5, grades_pb2.LIGHT_YELLOW),
             version(1, 1000, 97.0, grades_pb2.LIGHT_GREEN),
         ]
 
     async def runs(self, department: str, name: str = "") -> list[ing.Run]:
-        return [] if self.empty else [run(self.state)]
+        return [] if self.empty else [await self.run(department)]
 
     async def run(self, name: str) -> ing.Run:
-        return inference() if self.inferred else run(self.state)
+        made = inference(*self.entries) if self.inferred else run(self.state)
+        if self.entry is not None:
+            made.file_name, made.entry = "feed.zip", self.entry
+        return made
 
     async def watch(self, name: str) -> AsyncIterator[ing.Run]:
         yield run(runs_pb2.RUN_STATE_RUNNING)
@@ -201,13 +214,14 @@ class City:
         self.uploaded[file_name] = b"".join([piece async for piece in pieces])
         return ing.Upload(name=UPLOAD)
 
-    async def infer(self, upload: str) -> ing.Run:
+    async def infer(self, upload: str, entry: str = "") -> ing.Run:
+        self.read.append((upload, entry))
         return run(runs_pb2.RUN_STATE_QUEUED, ing.RUN_KIND_INFER)
 
-    async def ingest(self, name: str, upload: str, mode: Any, reason: str, request_id: str) -> ing.Run:
+    async def ingest(self, name: str, load: Load, request_id: str = "") -> ing.Run:
         self._refuse()
         self.ingested.append(name)
-        self.modes.append((mode, reason, upload))
+        self.loads.append(load)
         return run(runs_pb2.RUN_STATE_QUEUED)
 
     async def cancel(self, name: str) -> ing.Run:
@@ -219,8 +233,9 @@ class City:
         return {} if self.empty else {one.name: 3 for one in await self.datasets(department)}
 
     async def quarantine(
-        self, name: str, of_run: str, state: Any, size: int, token: str
+        self, name: str, which: Which, size: int, token: str = ""
     ) -> ing.ListQuarantinedRowsResponse:
+        self.chosen.append(which)
         if self.empty:
             return ing.ListQuarantinedRowsResponse()
         answer = ing.ListQuarantinedRowsResponse(total_size=3, next_page_token="next+page")  # noqa: S106  # no password
@@ -232,12 +247,13 @@ class City:
                 reason="a-new-reason" if number else "type",
                 detail='"1000x" is not a number',
                 original_text=line,
-                state=state,
+                state=which.state,
                 replay_run=f"{DEPARTMENT}/runs/{RUN}" if id_ in self.again else "",
             )
         return answer
 
-    async def export(self, name: str, of_run: str, form: Any) -> AsyncIterator[bytes]:
+    async def export(self, name: str, which: Which, form: Any) -> AsyncIterator[bytes]:
+        self.exported.append((which, form))
         if form != ing.EXPORT_FORM_REPAIR:
             yield b"station,pm\r\n"
             yield b"A,\xd4\xbc\r\n"
@@ -384,10 +400,10 @@ Form = dict[str, str]
 def sent(text: str, action: str) -> Form:
     """What a browser would send of the form with this address, as it stands, by none of its buttons."""
     form: Form = {}
-    (found,) = re.findall(rf'<form method="post" action="{action}".*?</form>', text, re.S)
+    (found,) = re.findall(rf'<form[^>]* action="{action}".*?</form>', text, re.S)
     for tag in re.findall(r"<input[^>]*>", found):
         at = dict(re.findall(r'([\w-]+)="([^"]*)"', tag))
-        if at.get("type") != "checkbox" or " checked" in tag:
+        if at.get("type") not in ("checkbox", "radio") or " checked" in tag:
             form[unescape(at["name"])] = unescape(at.get("value", ""))
     for name, options in re.findall(r'<select[^>]*name="([^"]+)"[^>]*>(.*?)</select>', found, re.S):
         chosen = re.findall(r'<option value="([^"]*)" selected', options)
