@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import re
 import subprocess
 from pathlib import Path
 
 import air_quality
 import httpx
+import pyarrow.parquet as pq
 import pytest
 from story import PLAZA, Story, free_port
 
@@ -32,7 +34,7 @@ def released(suite: Story, tmp_path_factory: pytest.TempPathFactory) -> Path:
     suite.plaza(
         "dataset", "register", DATASET, "--contract", str(contract), "--grade", "public",
         "--sharing-class", "unconditional", "--title", "公园空气质量", "--title-en", "Air quality in parks",
-        "--licence", "CC-BY-4.0", "--open", person=OFFICER,
+        "--licence", "CC-BY-4.0", "--keyword", "绿地", "--open", person=OFFICER,
     )  # fmt: skip
     suite.plaza("ingest", DATASET, str(file), "--wait", person=OFFICER)
     release = suite.plaza("release", "publish", DATASET, "--wait", person=OFFICER)
@@ -48,6 +50,7 @@ def test_a_citizen_finds_it_in_chinese_and_in_english(suite: Story, released: Pa
     for path, title in (
         ("/zh/datasets?q=公园", "公园空气质量"),
         ("/en/datasets?q=parks", "Air quality in parks"),
+        ("/zh/datasets?keyword=绿地&format=PARQUET", "公园空气质量"),
     ):
         found = page(suite, path)
         assert found.status_code == 200
@@ -68,6 +71,10 @@ def test_the_file_is_the_departments_rows(suite: Story, released: Path, tmp_path
         source = list(csv.DictReader(file))
     assert len(rows) == len(source) == HOURS
     assert [row["pm2_5"] or "NA" for row in rows] == [row["PM2.5"] for row in source]
+    typed = pq.read_table(tmp_path / "parks-r1.parquet").column("pm2_5").to_pylist()
+    assert typed == [float(row["pm2_5"]) if row["pm2_5"] else None for row in rows]
+    some = suite.get(f"/{NAME}/releases/1/rows", filter="pm2_5 > 35", format="parquet")
+    assert pq.read_table(io.BytesIO(some.content)).num_rows == sum((value or 0) > 35 for value in typed)
 
 
 def test_a_part_of_a_file_and_an_unchanged_one(suite: Story, released: Path) -> None:
@@ -82,19 +89,20 @@ def test_a_part_of_a_file_and_an_unchanged_one(suite: Story, released: Path) -> 
 
 def test_the_proof_holds_without_any_server(suite: Story, released: Path, tmp_path: Path) -> None:
     suite.plaza("release", "download", DATASET, "--output", str(tmp_path))
-    file = tmp_path / "parks-r1.csv"
+    file, typed = tmp_path / "parks-r1.csv", tmp_path / "parks-r1.parquet"
     environment = suite.environment(OFFICER) | {"PLAZA_URL": suite.url}
 
-    def verify() -> subprocess.CompletedProcess[str]:
+    def verify(file: Path) -> subprocess.CompletedProcess[str]:
         # No proxy and a dead port: whoever asks a server here fails.
         offline = environment | {"http_proxy": f"http://127.0.0.1:{free_port()}", "NO_PROXY": ""}
         return subprocess.run(
             [PLAZA, "verify", str(file)], env=offline, capture_output=True, text=True, check=False
         )
 
-    assert verify().returncode == 0, verify().stderr
+    for each in (file, typed):
+        assert verify(each).returncode == 0, verify(each).stderr
     file.write_bytes(file.read_bytes().replace(b"2013", b"2014", 1))
-    assert verify().returncode == 5
+    assert verify(file).returncode == 5
 
 
 def test_what_is_internal_cannot_be_opened(suite: Story) -> None:

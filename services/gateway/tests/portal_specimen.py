@@ -126,6 +126,7 @@ class Specimen:
             departments,
             Facet("cycle", (FacetValue("hourly", 3),)),
             Facet("category", (FacetValue("水" + bad, 2),)),
+            Facet("keyword", (FacetValue("大气" + bad, 4), FacetValue("PM2.5", 1))),
         )
         return SearchView(tuple(found[first : first + 10]), len(found), 10, facets)
 
@@ -135,7 +136,13 @@ class Specimen:
     def file(self) -> FileView:
         path = "/api/v1/departments/ecology/datasets/air-hourly/releases/5/files/air-hourly-r5.csv"
         return FileView(
-            "air-hourly-r5.csv", "CSV", 31_412_345, "9f3c41d077be2a15" * 4, path, f"{path}.proof.json"
+            "air-hourly-r5.csv",
+            "CSV",
+            31_412_345,
+            "9f3c41d077be2a15" * 4,
+            path,
+            "c0ffee0077be2a15" * 4,
+            f"{path}.proof.json",
         )
 
     async def dataset(
@@ -254,7 +261,8 @@ class Specimen:
             category="生态环境",
             keywords=("空气" + bad, "PM2.5"),
             due_at=NOW - timedelta(days=2),
-            rows_url="/api/v1/departments/ecology/datasets/air-hourly/rows?where=a='b'",
+            rows_url="/api/v1/departments/ecology/datasets/air-hourly/releases/5/rows",
+            package_url="/api/v1/departments/ecology/datasets/air-hourly/releases/5/datapackage.json",
         )
 
 

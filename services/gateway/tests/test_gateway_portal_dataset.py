@@ -101,6 +101,44 @@ async def test_a_query_has_an_address_of_its_own_that_is_cited(portal: httpx.Asy
     assert form["action"] == "/en/datasets/ecology/air-hourly/releases/5#rows"
 
 
+async def test_the_rows_of_a_query_have_an_address_for_programs(portal: httpx.AsyncClient) -> None:
+    rows = "/api/v1/departments/ecology/datasets/air-hourly/releases/5/rows"
+    query = "filter=temp+%3E+3&columns=time&columns=pm25&orderBy=pm25+desc"
+    asked = "?filter=temp+%3E+3&columns=time,pm25&order_by=pm25+desc&page=2"
+    page = Outline((await portal.get(f"/zh{DATASET}/releases/5{asked}")).text)
+    hrefs = [a["href"] for a in page.all("a")]
+    for form in ("csv", "jsonl", "parquet", "arrow"):
+        assert f"{rows}?{query}&format={form}" in hrefs
+    assert f"https://data.test{rows}?{query}&format=csv" in page.text
+    copied = {b["data-copy"] for b in page.all("button") if "data-copy" in b}
+    assert copied == {"cite-text", "cite-link", "cite-data"} <= set(page.ids())
+
+
+async def test_heads_sort_the_rows(portal: httpx.AsyncClient) -> None:
+    here = f"/en{DATASET}/releases/5"
+    for order, following, shown in (
+        ("", "?order_by=pm25#rows", None),
+        ("?order_by=pm25", "?order_by=pm25+desc#rows", "ascending"),
+        ("?order_by=pm25+desc", "#rows", "descending"),
+    ):
+        page = Outline((await portal.get(here + order)).text)
+        assert f"{here}{following}" in [a["href"] for a in page.all("a")]
+        assert [th["aria-sort"] for th in page.all("th") if "aria-sort" in th] == ([shown] if shown else [])
+
+
+async def test_every_file_with_its_size_its_hashes_and_its_proof(portal: httpx.AsyncClient) -> None:
+    html = (await portal.get(f"/en{DATASET}")).text
+    listed = Outline(html[html.index('id="files"') : html.index('id="releases"')])
+    assert [a["download"] for a in listed.all("a") if "download" in a] == [
+        *("air-hourly-r5.csv", "air-hourly-r5.csv.proof.json"),
+        *("air-hourly-r5.parquet", "air-hourly-r5.parquet.proof.json"),
+    ]
+    for said in ("CSV", "Parquet", "31.4 MB", "SHA-256 9f3c41d0 77be2a15", "SM3 c0ffee00 77be2a15"):
+        assert said in listed.text
+    assert listed.all("a")[-1]["href"].endswith("/releases/5/datapackage.json")
+    assert "pl.read_parquet(" in Outline(html).text
+
+
 async def test_a_filter_that_cannot_be_read_says_why(portal: httpx.AsyncClient) -> None:
     answer = await portal.get(f"/zh{DATASET}/releases/5?filter=bad")
     assert answer.status_code == 400

@@ -129,7 +129,7 @@ async def test_what_is_chosen_is_asked_of_the_service(plaza: City) -> None:
     asked = plaza.portal.searches[-1]
     assert list(asked.departments) == ["departments/ecology"]
     assert list(asked.update_cycle) == ["UPDATE_CYCLE_HOURLY"]
-    assert (list(asked.format), list(asked.licence), len(asked.facets)) == (["CSV"], ["CC0"], 5)
+    assert (list(asked.format), list(asked.licence), len(asked.facets)) == (["CSV"], ["CC0"], 6)
     assert 'value="hourly" checked' in page
     assert (await plaza.http.get("/zh/suggest?q=空")).json() == ["空气质量小时值"]
     assert (await plaza.http.get("/zh/suggest?q=")).json() == []

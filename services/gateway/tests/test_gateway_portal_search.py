@@ -41,6 +41,21 @@ async def test_each_choice_can_be_taken_back(portal: httpx.AsyncClient) -> None:
     assert "/zh/datasets?q=e" in [a["href"] for a in page.all("a") if a.get("class") == "small"]
 
 
+async def test_keywords_are_chosen_and_taken_back_without_a_script(portal: httpx.AsyncClient) -> None:
+    for prefix, legend, chosen in (("zh", "关键词", "关键词：大气"), ("en", "Keyword", "Keyword: 大气")):
+        page = Outline((await portal.get(f"/{prefix}/datasets?q=e&keyword=大气&page=1")).text)
+        boxes = {i["value"]: "checked" in i for i in page.all("input") if i.get("name") == "keyword"}
+        assert boxes == {"大气": True, "PM2.5": False}
+        assert legend in page.text
+        assert chosen in page.text
+        [taken_back] = [a["href"] for a in page.all("a") if a.get("class") == "tag tag--on"]
+        assert taken_back == f"/{prefix}/datasets?q=e"
+        form = next(f for f in page.all("form") if f.get("aria-label"))
+        assert form["action"] == f"/{prefix}/datasets"
+    of_dataset = Outline((await portal.get("/zh/datasets/ecology/air-hourly")).text)
+    assert "/zh/datasets?keyword=PM2.5" in [a["href"] for a in of_dataset.all("a")]
+
+
 async def test_titles_are_suggested(portal: httpx.AsyncClient) -> None:
     answer = await portal.get("/zh/suggest", params={"q": "公交"})
     assert answer.headers["content-type"].startswith("application/json")

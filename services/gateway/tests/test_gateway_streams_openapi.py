@@ -23,7 +23,7 @@ from plaza_kit.errors import InvalidArgument
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 sys.path.insert(0, str(Path(__file__).parent / "protos"))
-from gateway_city import CONTENT, FILE, file_of
+from gateway_city import CONTENT, FILE, FORMS, file_of, release_rows
 from gateway_library import INTERNAL, Call, refusal
 
 CONTRACT = plaza_protos.descriptor_set()
@@ -85,13 +85,10 @@ def answers(rpc: str, wire: bytes) -> list[Any]:
         stop = asked.offset + asked.limit if asked.limit else None
         piece = opendata_pb2.ReadReleaseFileResponse
         return [piece(file=file_of(FILE)), piece(chunk=CONTENT[asked.offset : stop])]
+    if rpc == "StreamReleaseRows":
+        return release_rows(opendata_pb2.StreamReleaseRowsRequest.FromString(wire))
     form = sharing_pb2.ReadRowsRequest.FromString(wire).format
-    kind = {
-        2: "text/csv",
-        3: "application/jsonl",
-        4: "application/vnd.apache.parquet",
-        5: "application/vnd.apache.arrow.stream",
-    }.get(form, "application/json")
+    kind = FORMS.get(form, "application/json")
     body = b'{"version":1,"columns":["a"],"rows":[["1"]],"nextPageToken":""}'
     piece = sharing_pb2.ReadRowsResponse
     header = sharing_pb2.RowsHeader(content_type=kind, version=1, file_name="a")
@@ -161,5 +158,7 @@ def test_every_stream_is_described_once() -> None:
             assert not any(each["name"] in ("offset", "limit") for each in operation["parameters"])
 
 
-def test_the_public_face_describes_files_only() -> None:
-    assert len(stream_paths(CONTRACT, frozenset({"public"}))) == 1
+def test_the_public_face_describes_files_and_rows_of_releases_only() -> None:
+    described = stream_paths(CONTRACT, frozenset({"public"}))
+    assert {path.rpartition("/")[2] for path in described} == {"{fileName}", "rows"}
+    assert all("/releases/" in path for path in described)

@@ -19,7 +19,7 @@ from plaza_opendata.usecases.portal import ReleaseWithdrawn
 
 City = Any
 """The fixture's class lives in conftest, which tests do not import."""
-DEPARTMENT, CATEGORY, FORMAT, CYCLE, LICENCE = range(1, 6)
+DEPARTMENT, CATEGORY, FORMAT, CYCLE, LICENCE, KEYWORD = range(1, 7)
 
 
 def test_each_facet_is_counted_with_the_other_filters() -> None:
@@ -39,13 +39,18 @@ def test_each_facet_is_counted_with_the_other_filters() -> None:
 @pytest.mark.integration
 async def test_open_datasets_are_narrowed_down_and_suggested(city: City) -> None:
     monthly = catalogue_pb2.UPDATE_CYCLE_MONTHLY
-    for dataset, title, category, cycle in (
-        ("river", "河流水位", "水务", monthly),
-        ("air", "空气质量", "生态环境", monthly),
-        ("noise", "噪声空气", "生态环境", catalogue_pb2.UPDATE_CYCLE_HOURLY),
+    for dataset, title, category, cycle, keywords in (
+        ("river", "河流水位", "水务", monthly, ["水", "监测"]),
+        ("air", "空气质量", "生态环境", monthly, ["大气", "监测", "监测"]),
+        ("noise", "噪声空气", "生态环境", catalogue_pb2.UPDATE_CYCLE_HOURLY, []),
     ):
         name = city.register(
-            title, dataset, category=category, update_cycle=cycle, display_name_en=f"{dataset} x"
+            title,
+            dataset,
+            category=category,
+            update_cycle=cycle,
+            display_name_en=f"{dataset} x",
+            keywords=keywords,
         )
         city.load(name, [{"station": "a", "hour": 1}])
         await city.publish(name)
@@ -53,7 +58,7 @@ async def test_open_datasets_are_narrowed_down_and_suggested(city: City) -> None
     own = f"departments/{city.department}"
 
     async def search(**fields: Any) -> pb.SearchOpenDatasetsResponse:
-        request = pb.SearchOpenDatasetsRequest(departments=[own], facets=list(range(1, 6)), **fields)
+        request = pb.SearchOpenDatasetsRequest(departments=[own], facets=list(range(1, 7)), **fields)
         found: pb.SearchOpenDatasetsResponse = await city.portal.SearchOpenDatasets(request, None)
         return found
 
@@ -63,7 +68,8 @@ async def test_open_datasets_are_narrowed_down_and_suggested(city: City) -> None
     found = await search()
     assert found.total_size == 3
     assert values(found, CATEGORY) == [("生态环境", 2), ("水务", 1)]
-    assert values(found, FORMAT) == [("CSV", 3)]
+    assert values(found, FORMAT) == [("CSV", 3), ("PARQUET", 3)]
+    assert values(found, KEYWORD) == [("监测", 2), ("大气", 1), ("水", 1)]
     assert values(found, LICENCE) == [("CC-BY-4.0", 3)]
     mine = next(v for f in found.facets if f.facet == DEPARTMENT for v in f.values if v.value == own)
     assert (mine.count, mine.display_name, mine.selected) == (3, "生态环境局", True)
@@ -74,6 +80,19 @@ async def test_open_datasets_are_narrowed_down_and_suggested(city: City) -> None
     assert values(narrow, CATEGORY) == [("水务", 1), ("生态环境", 1)]
     assert values(narrow, CYCLE) == [("UPDATE_CYCLE_HOURLY", 1), ("UPDATE_CYCLE_MONTHLY", 1)]
     assert (await search(format=["XLSX"])).total_size == 0
+
+    # By keyword: the others count what has one of them, keywords count what passes the others.
+    tagged = await search(keyword=["水", "没有"], facet_limit=1)
+    assert ([d.name.split("/")[3] for d in tagged.datasets], tagged.total_size) == (["river"], 1)
+    assert values(tagged, CATEGORY) == [("水务", 1)]
+    assert values(tagged, KEYWORD) == [("监测", 2), ("水", 1), ("没有", 0)]
+    counted = next(f for f in tagged.facets if f.facet == KEYWORD)
+    assert (counted.value_count, [v.selected for v in counted.values]) == (3, [False, True, True])
+    both = await search(keyword=["监测"], category=["生态环境"])
+    assert ([d.name.split("/")[3] for d in both.datasets], both.total_size) == (["air"], 1)
+    assert values(both, CATEGORY) == [("水务", 1), ("生态环境", 1)]
+    assert values(both, KEYWORD) == [("大气", 1), ("监测", 1)]
+    assert values(await search(query="没有这样的词", keyword=["水"]), KEYWORD) == [("水", 0)]
     assert (await search(query="空气", licence=["CC-BY-4.0"])).total_size == 2
 
     async def suggest(query: str) -> list[str]:

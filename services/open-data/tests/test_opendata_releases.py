@@ -10,7 +10,10 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from cryptography.hazmat.primitives import hashes
 from plaza.catalogue.v1 import catalogue_pb2
 from plaza.common.v1 import contract_pb2, grades_pb2
 from plaza.opendata.v1 import opendata_pb2 as pb
@@ -43,6 +46,7 @@ ROWS = [
 ]
 CSV = 'station,hour,pm2_5,wd,calm\r\n万柳,7,0.1,,\r\n东四,1,,"",false\r\n东四,2,3,"a ""b"", c",true\r\n'
 FILE = "air-quality-r1.csv"
+PARQUET = "air-quality-r1.parquet"
 
 
 async def test_a_published_file_is_the_table_and_its_proof_verifies(city: City) -> None:
@@ -65,7 +69,7 @@ async def test_a_published_file_is_the_table_and_its_proof_verifies(city: City) 
     data = b"".join(chunks)
     assert data.decode() == CSV
     assert release.state == pb.RELEASE_STATE_PUBLISHED
-    assert release.files == [record]
+    assert release.files[0] == record
     assert record.sha256 == hashlib.sha256(data).hexdigest()
     assert (record.file_name, record.size_bytes) == (FILE, len(data))
     assert (release.rows, release.score, release.light) == (3, 97.25, grades_pb2.LIGHT_YELLOW)
@@ -83,12 +87,14 @@ async def test_a_published_file_is_the_table_and_its_proof_verifies(city: City) 
         "version": version,
         "file_name": FILE,
         "sha256": record.sha256,
+        "sm3": record.sm3,
         "size_bytes": len(data),
         "rows": 3,
         "content_sha256": release.content_sha256,
         "licence": "CC-BY-4.0",
     }
     assert proved.event["principal"] == f"people/data-officer-{city.department}"
+    await check_parquet(city, release)
     asked = city.security.read_requests[0]
     assert (asked.purpose, asked.audience, asked.version) == ("release", "open-data", version)
 
@@ -98,6 +104,30 @@ async def test_a_published_file_is_the_table_and_its_proof_verifies(city: City) 
         ["东四", "1", None, "", "false"],
         ["东四", "2", "3", 'a "b", c', "true"],
     ]
+
+
+async def check_parquet(city: City, release: pb.Release) -> None:
+    """The same rows as typed columns, with hashes and a ledger entry of its own."""
+    recorded = release.files[1]
+    assert (recorded.file_name, recorded.content_type) == (PARQUET, "application/vnd.apache.parquet")
+    file, chunks = await city.read(release.name, PARQUET)
+    data = b"".join(chunks)
+    assert (file, recorded.size_bytes) == (recorded, len(data))
+    for each, bytes_ in ((recorded, data), (release.files[0], CSV.encode())):
+        assert each.sha256 == hashlib.sha256(bytes_).hexdigest()
+        sm3 = hashes.Hash(hashes.SM3())
+        sm3.update(bytes_)
+        assert each.sm3 == sm3.finalize().hex()
+    table = pq.read_table(io.BytesIO(data))
+    assert table.to_pylist() == [ROWS[2], ROWS[1], ROWS[0]]
+    assert table.schema.field("hour").type == pa.int64()
+    text_of_proof = b"".join((await city.read(release.name, f"{PARQUET}.proof.json"))[1]).decode()
+    key = city.security.ledger.key.verifying_key.vkey
+    proved = verify_file_proof(FileProof.from_json(text_of_proof), recorded.sha256, [key])
+    assert proved.event_type == "city.plaza.opendata.release_file.published.v1"
+    assert (proved.subject, proved.file_name) == (release.name, PARQUET)
+    assert proved.leaf_index != release.ledger_index
+    assert proved.event["data"]["sm3"] == recorded.sm3
 
 
 async def test_a_larger_table_comes_out_in_canonical_order_with_ten_rows_of_preview(
@@ -143,8 +173,8 @@ async def test_killed_after_the_file_after_the_event_and_after_the_proof(
     path = city.world.store.path(ReleaseName.parse(approved.name), FILE)
     for module, function, events in (
         (releases, "record_file", 0),  # the file is there, the event's transaction is lost
-        (city.building, "_prove", 1),
-        (releases, "publish", 1),
+        (city.building, "_prove", 2),  # one of each file
+        (releases, "publish", 2),
     ):
         patch = kill(module, function)
         with pytest.raises(Killed):

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from plaza_gateway.door.visits import Visit
 
 _EXPOSED = (
-    "Content-Disposition, Content-Range, ETag, Link, Plaza-Content-Sha256, Plaza-Rows, Plaza-Version, "
-    "RateLimit, RateLimit-Policy, Retry-After"
+    "Content-Disposition, Content-Range, ETag, Link, Plaza-Content-Sha256, Plaza-Release, Plaza-Rows, "
+    "Plaza-Version, RateLimit, RateLimit-Policy, Retry-After"
 )
 _ASKED = "Accept, Content-Type, If-None-Match, If-Range, Range"
 _METHODS = "GET, HEAD, OPTIONS"

@@ -9,6 +9,9 @@ from plaza_design.i18n import Language
 
 from plaza_gateway.portal.views import RowsQuery
 
+FORMS = {"csv": "CSV", "jsonl": "JSONL", "parquet": "Parquet", "arrow": "Arrow"}
+"""In which the API gives all rows of a query, and how people call them."""
+
 
 def home(language: Language) -> str:
     """The front page."""
@@ -43,10 +46,11 @@ def rows(language: Language, department: str, name: str, release: int, query: Ro
     return _with_query(dataset(language, department, name, release), asked)
 
 
-def api_rows(path: str, query: RowsQuery) -> str:
-    """The same rows from the API."""
+def api_rows(path: str, query: RowsQuery, form: str = "") -> str:
+    """The same rows from the API; all of them in a form such as `csv`, else the first page as JSON."""
     columns = [("columns", name) for name in query.columns]
-    return _with_query(path, [("filter", query.filter), *columns, ("orderBy", query.order_by)])
+    asked = [("filter", query.filter), *columns, ("orderBy", query.order_by), ("format", form)]
+    return _with_query(path, asked)
 
 
 def _with_query(path: str, asked: Iterable[tuple[str, str]]) -> str:

@@ -32,6 +32,7 @@ from plaza_gateway.portal.views import (
     RuleView,
     SearchQuery,
     TombstoneView,
+    format_name,
 )
 
 _STATES: Mapping[int, ReleaseState] = {
@@ -62,6 +63,7 @@ def home_view(summary: pb.PortalSummary) -> HomeView:
 FACETS: Mapping[pb.OpenFacet.ValueType, FacetName] = {
     pb.OPEN_FACET_DEPARTMENT: "department",
     pb.OPEN_FACET_CATEGORY: "category",
+    pb.OPEN_FACET_KEYWORD: "keyword",
     pb.OPEN_FACET_FORMAT: "format",
     pb.OPEN_FACET_UPDATE_CYCLE: "cycle",
     pb.OPEN_FACET_LICENCE: "licence",
@@ -99,6 +101,7 @@ def search_request(query: SearchQuery, page_size: int, page_token: str) -> pb.Se
         query=query.words,
         departments=[f"departments/{value}" for value in chosen("department")],
         category=chosen("category"),
+        keyword=chosen("keyword"),
         format=chosen("format"),
         update_cycle=[_CYCLE_PREFIX + value.upper() for value in chosen("cycle")],
         licence=chosen("licence"),
@@ -186,6 +189,7 @@ def dataset_view(
         category=found.category,
         keywords=tuple(found.keywords),
         rows_url=f"/api/v1/{shown.name}/rows" if shown.files else None,
+        package_url=f"/api/v1/{shown.name}/datapackage.json" if shown.files else None,
     )
 
 
@@ -229,9 +233,10 @@ def _file(release: pb.Release, file: pb.ReleaseFile) -> FileView:
     url = f"/api/v1/{release.name}/files/{quote(file.file_name, safe='')}"
     return FileView(
         name=file.file_name,
-        format=file.file_name.rpartition(".")[2].upper(),
+        format=format_name(file.file_name.rpartition(".")[2].upper()),
         size_bytes=file.size_bytes,
         sha256=file.sha256,
+        sm3=file.sm3,
         url=url,
         # There is a proof when there is an entry to be proved.
         proof_url=f"{url}.proof.json" if release.HasField("ledger_index") else None,

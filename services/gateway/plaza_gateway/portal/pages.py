@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -20,13 +20,13 @@ from plaza_design.pages import Frame, environment, page_numbers, render
 
 from plaza_gateway.portal import addresses
 from plaza_gateway.portal.asked import OPERATORS
+from plaza_gateway.portal.commands import commands
 from plaza_gateway.portal.filter_words import why
 from plaza_gateway.portal.preview import preview
 from plaza_gateway.portal.views import (
     DatasetView,
     DimensionView,
     FacetName,
-    FileView,
     HomeView,
     Light,
     QualityView,
@@ -36,6 +36,7 @@ from plaza_gateway.portal.views import (
     SearchView,
     TombstoneView,
     UpdateCycle,
+    format_name,
 )
 
 _HERE = Path(__file__).resolve().parent
@@ -54,6 +55,7 @@ def templates() -> Environment:
     env = environment(_HERE / "templates")
     env.globals.update(addresses=addresses)
     env.filters["marked"] = _marked
+    env.filters["directory"] = _directory
     return env
 
 
@@ -106,6 +108,7 @@ def search_page(frame: Frame, query: SearchQuery, view: SearchView) -> str:
             for name, value in query.chosen
         ],
         known_cycles=get_args(UpdateCycle),
+        format_name=format_name,
         cleared=addresses.datasets(frame.language, query.words),
     )
 
@@ -138,7 +141,12 @@ def dataset_page(frame: Frame, view: DatasetView, query: RowsQuery, base_url: st
 
     cited = replace(query, page=1) if found is None or not found.problem else RowsQuery()
     pages = found.pages if found is not None else 1
-    api = addresses.api_rows(view.rows_url, cited) if view.rows_url else None
+
+    def api(form: str = "") -> str | None:
+        return addresses.api_rows(view.rows_url, cited, form) if view.rows_url else None
+
+    rows = api()
+    data = api("csv")
     return render(
         templates(),
         "dataset.html",
@@ -148,6 +156,8 @@ def dataset_page(frame: Frame, view: DatasetView, query: RowsQuery, base_url: st
         query=query,
         found=found,
         table=preview(view.fields, view.preview) if found is None else preview(found.fields, found.rows),
+        sorts={field.name: sort_link(query, field.name, rows_at) for field in view.fields},
+        rows_forms=[(name, api(form)) for form, name in addresses.FORMS.items()] if rows else [],
         rows_form=rows_at(RowsQuery()),
         rows_pages=pages,
         rows_numbers=page_numbers(query.page, pages) if query.page <= pages else [],
@@ -160,12 +170,31 @@ def dataset_page(frame: Frame, view: DatasetView, query: RowsQuery, base_url: st
         overall=overall_reason(view.quality),
         days_late=None if view.due_at is None else formats.days_late(view.due_at, frame.now),
         late=view.due_at is not None and view.due_at < frame.now,
-        commands=commands(main, base_url) if main else None,
-        rows_command=f"curl {shlex.quote(base_url + api)}" if api else None,
+        commands=commands(main, base_url, view.files) if main else None,
+        rows_command=f"curl {shlex.quote(base_url + rows)}" if rows else None,
         permanent_path=rows_at(cited),
         permanent=base_url + rows_at(cited),
+        data_path=data,
+        data=base_url + data if data else None,
         year=formats.local(view.release.released_at).year,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class SortLink:
+    """A head of the table as a link."""
+
+    href: str
+    """The next order: ascending, descending, the release's own."""
+    sorted: str
+    """For `aria-sort`; empty when the table is not sorted by this column."""
+
+
+def sort_link(query: RowsQuery, field: str, rows_at: Callable[[RowsQuery], str]) -> SortLink:
+    """Where the head of a column leads."""
+    following = {field: (f"{field} desc", "ascending"), f"{field} desc": ("", "descending")}
+    order_by, now = following.get(query.order_by, (field, ""))
+    return SortLink(f"{rows_at(replace(query, order_by=order_by, page=1))}#rows", now)
 
 
 def tombstone_page(frame: Frame, view: TombstoneView) -> str:
@@ -177,30 +206,6 @@ def error_page(frame: Frame, status: int) -> str:
     """An error in the design language: what is so and what the reader can do. Never the inner cause."""
     kind = str(status) if status in KNOWN_ERRORS else ("500" if status >= 500 else "400")
     return render(templates(), "error.html", frame, status=status, kind=kind)
-
-
-@dataclass(frozen=True, slots=True)
-class Commands:
-    """Lines that a reader can paste; addresses are quoted for the shell and for Python."""
-
-    fetch: str
-    python: str | None
-    proof: str | None
-    verify: str
-
-
-def commands(file: FileView, base_url: str) -> Commands:
-    """How to fetch and check `file`."""
-    address = base_url + file.url
-    reader = {"CSV": "read_csv", "PARQUET": "read_parquet"}.get(file.format.upper())
-    return Commands(
-        fetch=f"curl -o {shlex.quote(file.name)} {shlex.quote(address)}",
-        python=f"import polars as pl\n\nframe = pl.{reader}({json.dumps(address)})" if reader else None,
-        proof=None
-        if file.proof_url is None
-        else f"curl -o {shlex.quote(file.name + '.proof.json')} {shlex.quote(base_url + file.proof_url)}",
-        verify=f"plaza verify {shlex.quote(file.name)}",
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +242,15 @@ def overall_reason(quality: QualityView) -> str:
 def _total(counts: list[int | None]) -> int | None:
     known = [count for count in counts if count is not None]
     return sum(known) if known else None
+
+
+@pass_context
+def _directory(context: Context, word: str) -> Markup:
+    """A word of the directory, which has no translations: marked as Chinese on an English page."""
+    language = context["frame"].language
+    if word.isascii() or language is Language.ZH:
+        return escape(word)
+    return Markup('<span lang="{}">{}</span>').format(Language.ZH, word)
 
 
 @pass_context

@@ -21,8 +21,16 @@ FieldType = Literal["string", "integer", "number", "boolean", "date", "timestamp
 UpdateCycle = Literal[
     "real_time", "hourly", "daily", "weekly", "monthly", "quarterly", "yearly", "irregular", "unspecified"
 ]
-FacetName = Literal["department", "category", "format", "cycle", "licence"]
+FacetName = Literal["department", "category", "keyword", "format", "cycle", "licence"]
 ReleaseState = Literal["published", "superseded", "withdrawn"]
+
+
+_FORMATS = {"PARQUET": "Parquet"}
+
+
+def format_name(form: str) -> str:
+    """`PARQUET` → `Parquet`: the name that its makers gave it."""
+    return _FORMATS.get(form, form)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,11 +173,13 @@ class FileView:
 
     name: str
     format: str
-    """For example `CSV`."""
+    """For example `CSV`, `Parquet`."""
     size_bytes: int
     sha256: str
     url: str
     """Path on this site."""
+    sm3: str = ""
+    """Empty: not taken when the file was made."""
     proof_url: str | None = None
     """Path of `NAME.proof.json`."""
 
@@ -307,6 +317,8 @@ class DatasetView:
     """When the next release was or is promised; `None`: nothing can be said about keeping the promise."""
     rows_url: str | None = None
     """Path of the public rows API for this release, when there is one."""
+    package_url: str | None = None
+    """Path of the Data Package that describes the files for programs."""
     found: RowsView | None = None
     """What was asked of the rows; `None`: nothing special, see `preview`."""
 

@@ -8,7 +8,7 @@ from typing import Any
 from plaza_gateway.openapi.constraints import Schema
 from plaza_gateway.openapi.operations import Operations
 from plaza_gateway.openapi.schemas import Schemas
-from plaza_gateway.streams import directory, quarantine, releases, rows, uploads
+from plaza_gateway.streams import directory, quarantine, releases, rows, rows_described, uploads
 from plaza_gateway.transcode.descriptors import Contract, Face
 from plaza_gateway.transcode.endpoints import HandWritten
 from plaza_gateway.transcode.routes import on_face
@@ -18,6 +18,7 @@ STREAMS: tuple[HandWritten, ...] = (
     uploads.ROUTE,
     rows.ROUTE,
     rows.OF_VERSION,
+    rows.OF_RELEASE,
     quarantine.ROUTE,
     releases.ROUTE,
     directory.IMPORT,
@@ -27,8 +28,9 @@ STREAMS: tuple[HandWritten, ...] = (
 # What is generated knows path, query and problems; of the quarantine it is the whole truth.
 _DESCRIBED: Mapping[HandWritten, Callable[[Schema, Schemas], Schema]] = {
     uploads.ROUTE: uploads.describe,
-    rows.ROUTE: rows.describe,
-    rows.OF_VERSION: rows.describe,
+    rows.ROUTE: rows_described.describe,
+    rows.OF_VERSION: rows_described.describe,
+    rows.OF_RELEASE: rows_described.describe_open,
     releases.ROUTE: releases.describe,
     directory.IMPORT: directory.describe_import,
     directory.EXPORT: directory.describe_export,

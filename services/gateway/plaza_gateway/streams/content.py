@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from urllib.parse import quote
 
+CACHING = "public, max-age=60, must-revalidate"
+"""Of a release: it never changes, but may be withdrawn; a copy is given out for a minute, then asked about."""
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ ()-]*", re.ASCII)
 
 

@@ -12,7 +12,7 @@ from plaza.opendata.v1 import opendata_pb2
 from plaza_gateway.openapi.constraints import Schema
 from plaza_gateway.openapi.problems import problem
 from plaza_gateway.openapi.schemas import Schemas
-from plaza_gateway.streams.content import attachment
+from plaza_gateway.streams.content import CACHING, attachment
 from plaza_gateway.streams.ranges import Span, Unsatisfiable, span_of
 from plaza_gateway.transcode import conditions
 from plaza_gateway.transcode.endpoints import HandWritten, Tools
@@ -22,8 +22,6 @@ from plaza_gateway.transcode.problems import Problem
 from plaza_gateway.transcode.responses import StreamBroken, media_type
 from plaza_gateway.transcode.routes import Route
 
-# A file never changes, but its release may be withdrawn: a copy is given out for a minute, then asked about.
-CACHING = "public, max-age=60, must-revalidate"
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 

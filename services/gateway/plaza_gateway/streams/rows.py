@@ -1,4 +1,5 @@
-"""Rows out: `GET …/rows` → `RowsService.ReadRows`, a page of JSON or a whole table in another form.
+"""Rows out, a page of JSON or a whole table in another form: `GET …/rows` → `RowsService.ReadRows` for departments,
+`GET …/releases/{release}/rows` → `PortalService.StreamReleaseRows` for everybody.
 
 A version has an address of its own: `GET …/versions/{version}/rows`.
 """
@@ -6,17 +7,19 @@ A version has an address of its own: `GET …/versions/{version}/rows`.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 import grpc
 import orjson
+from google.protobuf.message import Message
+from plaza.opendata.v1 import opendata_pb2
 from plaza.sharing.v1 import sharing_pb2
 
-from plaza_gateway.openapi.constraints import Schema
-from plaza_gateway.openapi.schemas import Schemas
-from plaza_gateway.streams.content import attachment, told
+from plaza_gateway.streams.content import CACHING, attachment, told
+from plaza_gateway.transcode import conditions
 from plaza_gateway.transcode.endpoints import HandWritten, Tools
 from plaza_gateway.transcode.exchange import Exchange
 from plaza_gateway.transcode.links import next_page
@@ -26,14 +29,8 @@ from plaza_gateway.transcode.queries import pairs
 from plaza_gateway.transcode.responses import StreamBroken, media_type
 from plaza_gateway.transcode.routes import Route
 
-FORMATS = {
-    "json": "ROW_FORMAT_JSON",
-    "csv": "ROW_FORMAT_CSV",
-    "jsonl": "ROW_FORMAT_JSONL",
-    "parquet": "ROW_FORMAT_PARQUET",
-    "arrow": "ROW_FORMAT_ARROW",
-}
-"""As callers write them → as the contract does."""
+FORMATS = ("json", "csv", "jsonl", "parquet", "arrow")
+"""As callers write them; in the contract they are an enum."""
 ACCEPTED = {
     "application/json": "json",
     "text/csv": "csv",
@@ -48,10 +45,31 @@ PAGE_LIMIT = 64 * 1024 * 1024
 """Bytes of a JSON page. A page is held whole, so that its hash can stand in the head."""
 
 
+@dataclass(frozen=True, slots=True)
+class RowsKind:
+    """Whose rows: which messages carry them, and which headers tell of them."""
+
+    response: type[Message]
+    """Of the server stream, with the parts `header`, `chunk` and `trailer`."""
+    formats: str
+    """What the names of its formats begin with."""
+    caching: Mapping[str, str]
+    """Who may keep a copy."""
+    said: Callable[[Any], dict[str, str]]
+    """From the header of the stream."""
+    counted: Callable[[Any], dict[str, str]]
+    """From its trailer; only of a page."""
+
+    def endpoint(self, route: Route, tools: Tools) -> Rows:
+        """For `HandWritten`."""
+        return Rows(self, route, tools)
+
+
 class Rows:
     """Passes rows on as they come; a page of JSON is read whole first."""
 
-    def __init__(self, route: Route, tools: Tools) -> None:
+    def __init__(self, kind: RowsKind, route: Route, tools: Tools) -> None:
+        self._kind = kind
         self._reader = tools.reader(route)
         self._call = tools.server_stream(route)
         self._timeout = tools.stream_seconds
@@ -63,36 +81,65 @@ class Rows:
 
     async def answer(self, exchange: Exchange, variables: Mapping[str, str]) -> None:
         """See Endpoint. Raises StreamBroken when a table ends early or without its trailer."""
-        query, paged = _as_fields(exchange.query, exchange.headers.get("accept", ""))
+        query, paged = _as_fields(exchange.query, exchange.headers.get("accept", ""), self._kind.formats)
         wire = self._reader.read(variables, query, None, await exchange.body())
         if "version" in variables and not sharing_pb2.ReadRowsRequest.FromString(wire).version:
             raise Problem.of_complaints((Complaint("path", "version", "must be at least 1"),))
         call = self._call(wire, timeout=self._timeout, metadata=exchange.metadata())
         async with exchange.watching(call):
-            header = (await _part(call)).header
+            header = (await self._part(call)).header
             if paged:
-                await _page(exchange, call, header)
+                await self._page(exchange, call, header)
             else:
-                await _table(exchange, call, header)
+                await self._table(exchange, call, header)
 
+    async def _page(self, exchange: Exchange, call: Any, header: Any) -> None:
+        body = bytearray()
+        while (part := await self._part(call)).WhichOneof("part") == "chunk":
+            body += part.chunk
+            if len(body) > PAGE_LIMIT:
+                raise Problem(
+                    400,
+                    "PAGE_TOO_LARGE",
+                    f"the page is larger than {PAGE_LIMIT} bytes",
+                    remedy="Ask for fewer rows by pageSize or for fewer columns, or take format=jsonl.",
+                    facts={"limit_bytes": str(PAGE_LIMIT)},
+                )
+        counted = {"Plaza-Rows": str(part.trailer.rows), **self._kind.counted(part.trailer)}
+        headers = self._headers(header) | told(counted)
+        headers |= next_page(exchange.query, _token(body))
+        known = exchange.headers.get("if-none-match", "")
+        if conditions.fresh(known, headers.get("ETag", "")):
+            await exchange.answer(304, b"", headers)
+        else:
+            await exchange.answer(200, bytes(body), headers)
 
-async def _page(exchange: Exchange, call: Any, header: sharing_pb2.RowsHeader) -> None:
-    body = bytearray()
-    while (part := await _part(call)).WhichOneof("part") == "chunk":
-        body += part.chunk
-        if len(body) > PAGE_LIMIT:
-            raise Problem(
-                400,
-                "PAGE_TOO_LARGE",
-                f"the page is larger than {PAGE_LIMIT} bytes",
-                remedy="Ask for fewer rows by pageSize or for fewer columns, or take format=jsonl.",
-                facts={"limit_bytes": str(PAGE_LIMIT)},
-            )
-    counted = told(
-        {"Plaza-Rows": str(part.trailer.rows), "Plaza-Content-Sha256": part.trailer.content_sha256}
-    )
-    counted |= next_page(exchange.query, _token(body))
-    await exchange.answer(200, bytes(body), _headers(header) | counted)
+    async def _table(self, exchange: Exchange, call: Any, header: Any) -> None:
+        # The first piece is waited for, so that an error before it keeps its status.
+        part = await self._part(call)
+        name = attachment(header.file_name or "rows")
+        await exchange.start(200, self._headers(header) | {"Content-Disposition": name})
+        try:
+            while part.WhichOneof("part") == "chunk" and not exchange.head:
+                await exchange.part(part.chunk, more=True)
+                part = await self._part(call)
+        except (grpc.aio.AioRpcError, Problem) as error:
+            raise StreamBroken(f"rows of version {header.version} broke off: {error}") from error
+        await exchange.part(b"", more=False)
+
+    async def _part(self, call: Any) -> Any:
+        wire = await call.read()
+        if wire is grpc.aio.EOF:
+            raise Problem(503, "ROWS_INCOMPLETE", "the rows ended before they were complete; ask again")
+        return self._kind.response.FromString(wire)
+
+    def _headers(self, header: Any) -> dict[str, str]:
+        return {
+            "Content-Type": media_type(header.content_type),
+            "X-Content-Type-Options": "nosniff",
+            **self._kind.caching,
+            **told({"Plaza-Version": str(header.version), **self._kind.said(header)}),
+        }
 
 
 def _token(page: bytearray) -> str:
@@ -102,44 +149,6 @@ def _token(page: bytearray) -> str:
     except ValueError:
         return ""
     return token if isinstance(token, str) else ""
-
-
-async def _table(exchange: Exchange, call: Any, header: sharing_pb2.RowsHeader) -> None:
-    # The first piece is waited for, so that an error before it keeps its status.
-    part = await _part(call)
-    name = attachment(header.file_name or "rows")
-    await exchange.start(200, _headers(header) | {"Content-Disposition": name})
-    try:
-        while part.WhichOneof("part") == "chunk" and not exchange.head:
-            await exchange.part(part.chunk, more=True)
-            part = await _part(call)
-    except (grpc.aio.AioRpcError, Problem) as error:
-        raise StreamBroken(f"rows of version {header.version} broke off: {error}") from error
-    await exchange.part(b"", more=False)
-
-
-async def _part(call: Any) -> sharing_pb2.ReadRowsResponse:
-    wire = await call.read()
-    if wire is grpc.aio.EOF:
-        raise Problem(503, "ROWS_INCOMPLETE", "the rows ended before they were complete; ask again")
-    return sharing_pb2.ReadRowsResponse.FromString(wire)
-
-
-def _headers(header: sharing_pb2.RowsHeader) -> dict[str, str]:
-    return {
-        "Content-Type": media_type(header.content_type),
-        "X-Content-Type-Options": "nosniff",
-        # Each reading is a decision and may be a delivery of its own: nothing between keeps a copy.
-        "Cache-Control": "no-store",
-        "Vary": "Accept, Authorization",
-        **told(
-            {
-                "Plaza-Version": str(header.version),
-                "Plaza-Agreement": header.agreement,
-                "Plaza-Delivery": header.delivery,
-            }
-        ),
-    }
 
 
 def preferred(accept: str) -> str:
@@ -163,7 +172,7 @@ def _weight(parameters: str) -> float:
     return 1.0
 
 
-def _as_fields(query: bytes, accept: str) -> tuple[bytes, bool]:
+def _as_fields(query: bytes, accept: str, prefix: str) -> tuple[bytes, bool]:
     """The query in the words of the contract, and whether a page of JSON is asked for. Raises Problem."""
     given = list(pairs(query))
     if not any(name == "format" for name, _ in given):
@@ -178,7 +187,7 @@ def _as_fields(query: bytes, accept: str) -> tuple[bytes, bool]:
                 complaints.append(Complaint("query", name, "must be names of fields, separated by commas"))
         elif name == "format":
             paged = text == "json"
-            written.append((name, FORMATS.get(text, "")))
+            written.append((name, f"{prefix}{text.upper()}"))
             if text not in FORMATS:
                 complaints.append(Complaint("query", name, f"must be one of {', '.join(FORMATS)}"))
         else:
@@ -188,76 +197,28 @@ def _as_fields(query: bytes, accept: str) -> tuple[bytes, bool]:
     return "&".join(f"{quote(n, safe='')}={quote(t, safe='')}" for n, t in written).encode(), paged
 
 
-def describe(operation: Schema, _schemas: Schemas) -> Schema:
-    """Makes the generated operation true."""
-    parameters = [_parameter(each) for each in operation["parameters"]]
-    page = {
-        "type": "object",
-        "required": ["version", "columns", "rows", "nextPageToken"],
-        "properties": {
-            "version": {"type": "integer"},
-            "columns": {"type": "array", "items": {"type": "string"}},
-            "rows": {"type": "array", "items": {"type": "array"}},
-            "nextPageToken": {"type": "string", "description": "Empty on the last page."},
-        },
-    }
-    text = {"type": "string"}
-    success = {
-        "description": "The rows. A table that cannot be completed ends with a broken connection.",
-        "headers": {
-            "Plaza-Version": _header("The version that was read."),
-            "Plaza-Agreement": _header("The agreement it was read under; not there for one's own data."),
-            "Plaza-Delivery": _header("The delivery that these rows are part of."),
-            "Plaza-Rows": _header("Rows of a JSON page."),
-            "Plaza-Content-Sha256": _header("SHA-256 over the canonical rows of a JSON page, hexadecimal."),
-            "Link": _header('The next page of JSON, `rel="next"`.'),
-            "Content-Disposition": _header("Name of the file; of all forms but JSON."),
-        },
-        "content": {
-            "application/json": {"schema": page},
-            "text/csv": {"schema": text},
-            "application/jsonl": {"schema": text},
-            "application/x-ndjson": {"schema": text},
-            "application/vnd.apache.parquet": {"schema": {}},
-            "application/vnd.apache.arrow.stream": {"schema": {}},
-        },
-    }
-    return operation | {"parameters": parameters, "responses": operation["responses"] | {"200": success}}
-
-
-def _parameter(parameter: dict[str, Any]) -> dict[str, Any]:
-    if parameter["name"] == "format":
-        form = {"type": "string", "enum": list(FORMATS)}
-        return {
-            "name": "format",
-            "in": "query",
-            "required": False,
-            "description": "`json`: one page. `csv`, `jsonl`, `parquet`, `arrow` (IPC stream): all rows. Without it "
-            "what `Accept` asks for, else `json`.",
-            "schema": form,
-        }
-    if parameter["name"] == "version" and parameter["in"] == "path":
-        return parameter | {
-            "description": "The version; its rows never change.",
-            "schema": {"type": "integer", "minimum": 1, "maximum": 2**31 - 1},
-        }
-    if parameter["name"] == "columns":
-        items = {"type": "string", "pattern": "^[^,]+(,[^,]+)*$"}
-        text = f"{parameter['description']} Repeated, or separated by commas."
-        return parameter | {"description": text, "schema": parameter["schema"] | {"items": items}}
-    return parameter
-
-
-def _header(description: str) -> dict[str, Any]:
-    return {"description": description, "required": False, "schema": {"type": "string"}}
-
+OF_DEPARTMENTS = RowsKind(
+    response=sharing_pb2.ReadRowsResponse,
+    formats="ROW_FORMAT_",
+    # Each reading is a decision and may be a delivery of its own: nothing between keeps a copy.
+    caching={"Cache-Control": "no-store", "Vary": "Accept, Authorization"},
+    said=lambda header: {"Plaza-Agreement": header.agreement, "Plaza-Delivery": header.delivery},
+    counted=lambda trailer: {"Plaza-Content-Sha256": trailer.content_sha256},
+)
+OF_RELEASES = RowsKind(
+    response=opendata_pb2.StreamReleaseRowsResponse,
+    formats="RELEASE_ROW_FORMAT_",
+    caching={"Cache-Control": CACHING, "Vary": "Accept"},
+    said=lambda header: {"Plaza-Release": str(header.release)},
+    counted=lambda trailer: {"ETag": conditions.header_of(trailer.body_sha256)},
+)
 
 ROUTE = HandWritten(
     rpc="plaza.sharing.v1.RowsService.ReadRows",
     verb="GET",
     template="/api/v1/{dataset=departments/*/datasets/*}/rows",
     face="internal",
-    endpoint=Rows,
+    endpoint=OF_DEPARTMENTS.endpoint,
     carries="rows",
 )
 OF_VERSION = HandWritten(
@@ -265,6 +226,15 @@ OF_VERSION = HandWritten(
     verb="GET",
     template="/api/v1/{dataset=departments/*/datasets/*}/versions/{version}/rows",
     face="internal",
-    endpoint=Rows,
+    endpoint=OF_DEPARTMENTS.endpoint,
     carries="rows",
+)
+OF_RELEASE = HandWritten(
+    rpc="plaza.opendata.v1.PortalService.StreamReleaseRows",
+    verb="GET",
+    template="/api/v1/{release=departments/*/datasets/*/releases/*}/rows",
+    face="public",
+    endpoint=OF_RELEASES.endpoint,
+    carries="rows",
+    anonymous=True,
 )

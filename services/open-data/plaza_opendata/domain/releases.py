@@ -75,6 +75,11 @@ def csv_name(release: ReleaseName) -> str:
     return f"{release.dataset.dataset}-r{release.number}.csv"
 
 
+def parquet_name(release: ReleaseName) -> str:
+    """`air-quality-r1.parquet`."""
+    return f"{release.dataset.dataset}-r{release.number}.parquet"
+
+
 def check_withdrawable(name: ReleaseName, state: State) -> None:
     """Raises IllegalTransition unless the release is given out now."""
     if state in READABLE:

@@ -32,13 +32,9 @@ class RowQuery:
     columns: tuple[str, ...]
     filter: Expr | None
     order: Order
-    skip: int
-    limit: int
 
     @classmethod
-    def of(
-        cls, schema: TableSchema, columns: Sequence[str], filter: str, order_by: str, skip: int, limit: int
-    ) -> RowQuery:
+    def of(cls, schema: TableSchema, columns: Sequence[str], filter: str, order_by: str) -> RowQuery:
         """Raises FilterSyntax, UnknownField, BadOrder."""
         for name in columns:
             if schema.column(name) is None:
@@ -48,9 +44,12 @@ class RowQuery:
             tuple(columns) or schema.names,
             parse_filter(filter, schema),
             parse_order(order_by, schema),
-            skip,
-            limit,
         )
+
+    @property
+    def shown(self) -> TableSchema:
+        """The columns of the answer, in their order."""
+        return self.schema.select(self.columns)
 
 
 def fields_of(header: Sequence[str], contract: contract_pb2.Contract) -> list[contract_pb2.Field]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
+from google.api import httpbody_pb2
 from plaza.opendata.v1 import opendata_pb2 as pb
 from plaza.opendata.v1 import opendata_pb2_grpc
 from plaza_kit.rpc.server import ServicerContext
@@ -62,6 +63,18 @@ class PortalServicer(opendata_pb2_grpc.PortalServiceServicer):
         self, request: pb.ReadReleaseRowsRequest, rpc: ServicerContext
     ) -> pb.ReadReleaseRowsResponse:
         return await self._rows.read(request)
+
+    async def StreamReleaseRows(
+        self, request: pb.StreamReleaseRowsRequest, rpc: ServicerContext
+    ) -> AsyncIterator[pb.StreamReleaseRowsResponse]:
+        async with aclosing(self._rows.stream(request)) as parts:
+            async for part in parts:
+                yield part
+
+    async def GetDataPackage(
+        self, request: pb.GetDataPackageRequest, rpc: ServicerContext
+    ) -> httpbody_pb2.HttpBody:
+        return await self._portal.data_package(request)
 
     async def GetOpenDataset(self, request: pb.GetOpenDatasetRequest, rpc: ServicerContext) -> pb.OpenDataset:
         return await self._portal.get(request)

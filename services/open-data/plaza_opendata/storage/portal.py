@@ -11,7 +11,7 @@ from plaza_kit.search_words import normalise, phrases, query_tokens
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from plaza_opendata.domain.portal_facets import Facet, Filters, Group
+from plaza_opendata.domain.portal_facets import GROUPED, SEVERAL, Counts, Facet, Filters, Group, with_selected
 from plaza_opendata.domain.releases import ReleaseName
 from plaza_opendata.domain.snapshot import search_entry
 from plaza_opendata.storage import rows
@@ -52,14 +52,15 @@ async def show(connection: AsyncConnection, name: DatasetName, number: int) -> N
     await connection.execute(
         text(
             "INSERT INTO portal (department, dataset, number, title, title_en, title_tokens, tokens, content,"  # noqa: S608
-            " category, update_cycle, licence, formats)"
+            " category, update_cycle, licence, formats, keywords)"
             " SELECT :department, :dataset, :number, :title, :title_en, :title_tokens, :tokens, :content,"
-            f" :category, :update_cycle, r.licence, ARRAY({_FORMATS}) FROM releases r{DATASET}"
+            f" :category, :update_cycle, r.licence, ARRAY({_FORMATS}), :keywords FROM releases r{DATASET}"
             " AND r.number = :number"
             " ON CONFLICT (department, dataset) DO UPDATE SET number = excluded.number,"
             " title = excluded.title, title_en = excluded.title_en, title_tokens = excluded.title_tokens,"
             " tokens = excluded.tokens, content = excluded.content, category = excluded.category,"
-            " update_cycle = excluded.update_cycle, licence = excluded.licence, formats = excluded.formats"
+            " update_cycle = excluded.update_cycle, licence = excluded.licence, formats = excluded.formats,"
+            " keywords = excluded.keywords"
         ),
         bound
         | {
@@ -70,6 +71,7 @@ async def show(connection: AsyncConnection, name: DatasetName, number: int) -> N
             "content": entry.text,
             "category": shown.category,
             "update_cycle": shown.update_cycle.replace("UPDATE_CYCLE_UNSPECIFIED", ""),
+            "keywords": list(dict.fromkeys(shown.keywords)),
         },
     )
 
@@ -103,35 +105,62 @@ async def find(
     """A page, best first."""
     if words.nothing:
         return []
-    conditions = "".join(
-        f" AND s.{facet} && CAST(:{facet} AS text[])"
-        if facet is Facet.FORMAT
-        else f" AND s.{facet} = ANY(CAST(:{facet} AS text[]))"
-        for facet in filters
-    )
-    bound = {**words.bound, **{str(facet): list(values) for facet, values in filters.items()}}
+    conditions, bound = _narrowed(filters)
     found = await connection.execute(
         text(_LISTED + _JOIN + _MATCHES + conditions + _ORDER),
-        bound | {"exact": words.exact, "limit": limit, "offset": offset},
+        bound | words.bound | {"exact": words.exact, "limit": limit, "offset": offset},
     )
     return _listed([row._mapping for row in found])
 
 
-async def groups(connection: AsyncConnection, words: Words) -> list[Group]:
-    """All that the words find, by what it can be narrowed down by."""
+def _narrowed(filters: Filters) -> tuple[str, dict[str, object]]:
+    """Conditions, and what is bound in them."""
+    conditions = "".join(
+        f" AND s.{facet} && CAST(:{facet} AS text[])"
+        if facet in SEVERAL
+        else f" AND s.{facet} = ANY(CAST(:{facet} AS text[]))"
+        for facet in filters
+    )
+    return conditions, {str(facet): list(values) for facet, values in filters.items()}
+
+
+async def groups(connection: AsyncConnection, words: Words, filters: Filters) -> list[Group]:
+    """All that words and keywords find, by what else it can be narrowed down by."""
     if words.nothing:
         return []
-    columns = ", ".join(f"s.{facet}" for facet in Facet)
+    conditions, bound = _narrowed({f: values for f, values in filters.items() if f not in GROUPED})
+    columns = ", ".join(f"s.{facet}" for facet in GROUPED)
     found = await connection.execute(
-        text(f"SELECT {columns}, count(*) AS n FROM portal s{_MATCHES} GROUP BY {columns}"),  # noqa: S608
-        words.bound,
+        text(f"SELECT {columns}, count(*) AS n FROM portal s{_MATCHES}{conditions} GROUP BY {columns}"),  # noqa: S608
+        bound | words.bound,
     )
     return [
-        Group(
-            {f: row._mapping[f] if f is Facet.FORMAT else [row._mapping[f]] for f in Facet}, row._mapping["n"]
-        )
+        Group({f: row._mapping[f] if f in SEVERAL else [row._mapping[f]] for f in GROUPED}, row._mapping["n"])
         for row in found
     ]
+
+
+async def keywords(connection: AsyncConnection, words: Words, filters: Filters, limit: int) -> Counts:
+    """Keywords of what words and all other filters find; see `portal_facets.counts`."""
+    if words.nothing:
+        return Counts((), 0)
+    wanted = list(filters.get(Facet.KEYWORD, ()))
+    conditions, bound = _narrowed({f: values for f, values in filters.items() if f in GROUPED})
+    found = await connection.execute(
+        text(
+            "WITH counted AS (SELECT k, count(*) AS n,"  # noqa: S608
+            ' row_number() OVER (ORDER BY count(*) DESC, k COLLATE "C") AS place'
+            f" FROM portal s, unnest(s.keywords) AS u(k){_MATCHES}{conditions} GROUP BY k)"
+            " SELECT k, n, place, (SELECT count(*) FROM counted) AS different FROM counted"
+            " WHERE place <= :limit OR k = ANY(CAST(:wanted AS text[])) ORDER BY place"
+        ),
+        bound | words.bound | {"limit": limit, "wanted": wanted},
+    )
+    every = list(found)
+    best = [(str(row.k), int(row.n)) for row in every if row.place <= limit]
+    by_value = {str(row.k): int(row.n) for row in every}
+    # Where nothing is found there is no row to say so.
+    return with_selected(best, by_value, wanted, int(every[0].different) if every else 0)
 
 
 async def suggest(connection: AsyncConnection, typed: str, limit: int) -> list[pb.OpenSuggestion]:

@@ -125,18 +125,14 @@ async def page(connection: AsyncConnection, name: DatasetName, before: int, limi
 
 
 async def record_file(
-    connection: AsyncConnection,
-    name: ReleaseName,
-    file: FileRecord,
-    content_sha256: str,
-    preview: PreviewCells,
-    event_id: str,
+    connection: AsyncConnection, name: ReleaseName, file: FileRecord, event_id: str
 ) -> None:
-    """The file that was built, and the event that tells of it."""
+    """A file that was built, and the event that tells of it."""
     await connection.execute(
         text(
-            "INSERT INTO release_files (department, dataset, number, file_name, content_type, size_bytes, sha256)"
-            " VALUES (:department, :dataset, :number, :file_name, :content_type, :size_bytes, :sha256)"
+            "INSERT INTO release_files (department, dataset, number, file_name, content_type, size_bytes, sha256,"
+            " sm3, event_id) VALUES (:department, :dataset, :number, :file_name, :content_type, :size_bytes,"
+            " :sha256, :sm3, CAST(:event_id AS uuid))"
         ),
         key(name)
         | {
@@ -144,8 +140,16 @@ async def record_file(
             "content_type": file.content_type,
             "size_bytes": file.size_bytes,
             "sha256": file.sha256,
+            "sm3": file.sm3,
+            "event_id": event_id,
         },
     )
+
+
+async def record_build(
+    connection: AsyncConnection, name: ReleaseName, content_sha256: str, preview: PreviewCells, event_id: str
+) -> None:
+    """What was found out by the way, and the event that tells of the release."""
     await connection.execute(
         text(
             "UPDATE releases r SET content_sha256 = :content_sha256, preview = CAST(:preview AS jsonb),"  # noqa: S608
@@ -234,13 +238,16 @@ async def file(connection: AsyncConnection, name: ReleaseName, file_name: str) -
         key(name) | {"file_name": file_name},
     )
     row = found.first()
-    if row is None:
-        return None
-    return FileRecord(
-        file_name=row.file_name,
-        content_type=row.content_type,
-        size_bytes=row.size_bytes,
-        sha256=row.sha256,
-        proof_size_bytes=row.proof_size_bytes or 0,
-        proof_sha256=row.proof_sha256 or "",
+    return rows.record_of(row._mapping) if row is not None else None
+
+
+async def files(connection: AsyncConnection, name: ReleaseName) -> list[tuple[str, FileRecord]]:
+    """All files of a release that was recorded, each with the id of its event."""
+    found = await connection.execute(
+        text(
+            "SELECT f.*, coalesce(f.event_id, r.event_id) AS event FROM releases r JOIN release_files f"  # noqa: S608
+            f" USING (department, dataset, number){_ONE} AND r.event_id IS NOT NULL ORDER BY f.file_name"
+        ),
+        key(name),
     )
+    return [(str(row.event), rows.record_of(row._mapping)) for row in found]

@@ -32,6 +32,8 @@ class FileRecord:
     content_type: str
     size_bytes: int
     sha256: str
+    sm3: str = ""
+    """Empty for files that were made before it was taken."""
     proof_size_bytes: int = 0
     """0 until there is a proof."""
     proof_sha256: str = ""
@@ -59,15 +61,7 @@ def release_of(row: Row) -> pb.Release:
         state=pb.ReleaseState.Value(f"RELEASE_STATE_{row['state'].upper()}"),
         rows=row["row_count"],
         content_sha256=row["content_sha256"],
-        files=[
-            pb.ReleaseFile(
-                file_name=file["file_name"],
-                content_type=file["content_type"],
-                size_bytes=file["size_bytes"],
-                sha256=file["sha256"],
-            )
-            for file in row["files"] or ()
-        ],
+        files=[file_of(record_of(file)) for file in row["files"] or ()],
         score=row["score"],
         light=grades_pb2.Light.Value(f"LIGHT_{row['light'].upper()}"),
         ledger_index=row["ledger_index"],
@@ -79,6 +73,28 @@ def release_of(row: Row) -> pb.Release:
     if row["publish_time"] is not None:
         release.publish_time.CopyFrom(moment(row["publish_time"]))
     return release
+
+
+def record_of(row: Row) -> FileRecord:
+    return FileRecord(
+        file_name=row["file_name"],
+        content_type=row["content_type"],
+        size_bytes=row["size_bytes"],
+        sha256=row["sha256"],
+        sm3=row["sm3"],
+        proof_size_bytes=row["proof_size_bytes"] or 0,
+        proof_sha256=row["proof_sha256"] or "",
+    )
+
+
+def file_of(record: FileRecord) -> pb.ReleaseFile:
+    return pb.ReleaseFile(
+        file_name=record.file_name,
+        content_type=record.content_type,
+        size_bytes=record.size_bytes,
+        sha256=record.sha256,
+        sm3=record.sm3,
+    )
 
 
 def state_of(row: Row) -> State:

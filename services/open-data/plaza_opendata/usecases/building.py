@@ -1,9 +1,10 @@
-"""The job `build`: file, event, proof, publication. It may be killed anywhere and run again from the start:
+"""The job `build`: files, events, proofs, publication. It may be killed anywhere and run again from the start:
 what is recorded is taken up, what is not is done again and comes out the same."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +20,13 @@ from plaza_kit.tlog.proof import FileProof
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from plaza_opendata.domain.proofs import check_proof
-from plaza_opendata.domain.releases import ReleaseName, State, csv_name
+from plaza_opendata.domain.releases import ReleaseName, State, csv_name, parquet_name
 from plaza_opendata.storage import builds, portal, releases, rows
-from plaza_opendata.storage.csv_build import BuiltFile, CsvBuild
+from plaza_opendata.storage.file_build import BuiltFiles, FileBuild
 from plaza_opendata.storage.files import FileDamaged
 from plaza_opendata.storage.rows import FileRecord, Row
 from plaza_opendata.usecases.failures import is_permanent, words
-from plaza_opendata.usecases.ports import PUBLISHED, World
+from plaza_opendata.usecases.ports import FILE_PUBLISHED, PUBLISHED, World
 from plaza_opendata.usecases.releases import withdrawn_event
 
 _log = telemetry.log("build")
@@ -55,7 +56,20 @@ class _Work:
     name: ReleaseName
     row: Row
     run_grant: str
-    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class _Proof:
+    """A file with its proof beside it."""
+
+    file: FileRecord
+    ledger_index: int
+    size_bytes: int
+    sha256: str
+
+
+Recorded = Sequence[tuple[str, FileRecord]]
+"""Files as recorded, each with the id of its event; the first is the one that the release's event is about."""
 
 
 class Building:
@@ -74,9 +88,8 @@ class Building:
         if approval:
             await self._world.outbox.delivered(approval, [KEEPER])
         try:
-            event_id, file = await self._file(work)
-            ledger_index, proof = await self._prove(work, event_id, file)
-            await self._publish(work, file, ledger_index, proof)
+            recorded = await self._files(work)
+            await self._publish(work, [await self._prove(work, *each) for each in recorded])
         except Exception as error:
             if not (is_permanent(error) or await self._gives_up(work.name)):
                 raise
@@ -90,7 +103,10 @@ class Building:
             row = await releases.find(connection, name)
         if run_grant is None or row is None or rows.state_of(row) is not State.APPROVED:
             return None
-        return _Work(name, row, run_grant, self._world.store.path(name, csv_name(name)))
+        return _Work(name, row, run_grant)
+
+    def _path(self, work: _Work, file_name: str) -> Path:
+        return self._world.store.path(work.name, file_name)
 
     async def _gives_up(self, name: ReleaseName) -> bool:
         async with self._world.database.transaction(Scope.everything()) as connection:
@@ -98,33 +114,32 @@ class Building:
             row = await releases.find(connection, name)
         return failures >= MAX_FAILURES and row is not None and row["event_id"] is None
 
-    # The file
+    # The files
 
-    async def _file(self, work: _Work) -> tuple[str, FileRecord]:
-        """The event's id and the file as recorded; after this both stay as they are."""
-        recorded = await self._recorded(work)
-        if recorded is None:
+    async def _files(self, work: _Work) -> Recorded:
+        """The files as recorded; after this they stay as they are."""
+        async with self._world.database.transaction(Scope.everything()) as connection:
+            recorded: Recorded = await releases.files(connection, work.name)
+        if not recorded:
             recorded = await self._record(work, await self._write(work))
-        file = recorded[1]
-        held = await asyncio.to_thread(self._world.store.holds, work.path, file.size_bytes, file.sha256)
-        if not held:
-            again = (await self._write(work)).file
-            if (again.size_bytes, again.sha256) != (file.size_bytes, file.sha256):
-                raise FileDamaged(
-                    f"{work.path.name} was lost, and what was built again has other bytes",
-                    remedy="make a new release",
-                )
+        files = [file for _, file in recorded]
+        if not await asyncio.to_thread(self._all_held, work, files):
+            again = {file.file_name: file.sha256 for file in (await self._write(work)).files}
+            for file in files:
+                if again[file.file_name] != file.sha256:
+                    raise FileDamaged(
+                        f"{file.file_name} was lost, and what was built again has other bytes",
+                        remedy="make a new release",
+                    )
         return recorded
 
-    async def _recorded(self, work: _Work) -> tuple[str, FileRecord] | None:
-        if work.row["event_id"] is None:
-            return None
-        async with self._world.database.transaction(Scope.everything()) as connection:
-            file = await releases.file(connection, work.name, work.path.name)
-        return None if file is None else (str(work.row["event_id"]), file)
+    def _all_held(self, work: _Work, files: Sequence[FileRecord]) -> bool:
+        holds = self._world.store.holds
+        return all(holds(self._path(work, file.file_name), file.size_bytes, file.sha256) for file in files)
 
-    async def _write(self, work: _Work) -> BuiltFile:
-        build = CsvBuild(self._world.lake, self._world.verifier, self._world.store, work.path)
+    async def _write(self, work: _Work) -> BuiltFiles:
+        csv, parquet = (self._path(work, name_of(work.name)) for name_of in (csv_name, parquet_name))
+        build = FileBuild(self._world.lake, self._world.verifier, self._world.store, csv, parquet)
         grant = await self._grant(work)
         renewing = asyncio.create_task(self._renew(work, build))
         try:
@@ -148,7 +163,7 @@ class Building:
     async def _grant(self, work: _Work) -> str:
         return await self._world.security.read_grant(work.name.dataset, work.row["version"], work.run_grant)
 
-    async def _renew(self, work: _Work, build: CsvBuild) -> None:
+    async def _renew(self, work: _Work, build: FileBuild) -> None:
         """Also while the first rows are still being sorted, which may take longer than a grant lives."""
         pause = RENEW_SECONDS
         while True:
@@ -161,27 +176,26 @@ class Building:
                     raise
                 pause = _PAUSE
 
-    async def _record(self, work: _Work, built: BuiltFile) -> tuple[str, FileRecord]:
-        """File and event in one transaction: whoever comes second finds the event of the first."""
+    async def _record(self, work: _Work, built: BuiltFiles) -> Recorded:
+        """Files and events in one transaction: whoever comes second finds the events of the first."""
         async with self._world.database.transaction(Scope.everything()) as connection:
             row = await releases.find(connection, work.name, lock=True)
             assert row is not None, "releases are never deleted"
-            if row["event_id"] is not None:
-                first = await releases.file(connection, work.name, work.path.name)
-                assert first is not None, "it was recorded with the event"
-                return str(row["event_id"]), first
-            event = _published_event(work, built)
-            event_id = await self._world.outbox.write(connection, event)
-            await releases.record_file(
-                connection, work.name, built.file, built.content_sha256, built.preview, event_id
-            )
-        return event_id, built.file
+            if row["event_id"] is None:
+                main, *others = built.files
+                told = await self._world.outbox.write(connection, _published_event(work, built, main))
+                await releases.record_build(connection, work.name, built.content_sha256, built.preview, told)
+                await releases.record_file(connection, work.name, main, told)
+                for file in others:
+                    told = await self._world.outbox.write(connection, _file_event(work, file))
+                    await releases.record_file(connection, work.name, file, told)
+            return await releases.files(connection, work.name)
 
     # The proof
 
-    async def _prove(self, work: _Work, event_id: str, file: FileRecord) -> tuple[int, tuple[int, str]]:
-        """The ledger's index, and size and SHA-256 of the proof beside the file. Only passing errors: what the
-        ledger knows is not taken back because it could not be asked."""
+    async def _prove(self, work: _Work, event_id: str, file: FileRecord) -> _Proof:
+        """Puts the proof beside the file. Only passing errors: what the ledger knows is not taken back because it
+        could not be asked."""
         await self._world.outbox.delivered(event_id, [_LEDGER])
         try:
             found = await self._world.security.inclusion(event_id)
@@ -191,18 +205,21 @@ class Building:
             raise NotInLedgerYet(f"event {event_id} is not in the ledger yet")
         proof = FileProof(found.leaf, found.index, found.tree_size, tuple(found.path), found.checkpoint)
         check_proof(proof, event_id, file.sha256)
-        kept = await asyncio.to_thread(self._world.store.keep_proof, work.path, proof.to_json())
-        return found.index, kept
+        path = self._path(work, file.file_name)
+        kept = await asyncio.to_thread(self._world.store.keep_proof, path, proof.to_json())
+        return _Proof(file, found.index, *kept)
 
     # The end
 
-    async def _publish(
-        self, work: _Work, file: FileRecord, ledger_index: int, proof: tuple[int, str]
-    ) -> None:
+    async def _publish(self, work: _Work, proofs: Sequence[_Proof]) -> None:
+        ledger_index = proofs[0].ledger_index
         async with self._world.database.transaction(Scope.everything()) as connection:
             if not await self._still_approved(connection, work.name):
                 return
-            await releases.record_proof(connection, work.name, file.file_name, *proof)
+            for proof in proofs:
+                await releases.record_proof(
+                    connection, work.name, proof.file.file_name, proof.size_bytes, proof.sha256
+                )
             await releases.publish(connection, work.name, ledger_index, self._world.now())
             newest = await releases.published(connection, work.name.dataset)
             await portal.show(connection, work.name.dataset, newest)
@@ -228,16 +245,27 @@ class Building:
         return row is not None and rows.state_of(row) is State.APPROVED
 
 
-def _published_event(work: _Work, built: BuiltFile) -> NewEvent:
+def _published_event(work: _Work, built: BuiltFiles, file: FileRecord) -> NewEvent:
     data: dict[str, object] = {
-        "dataset": str(work.name.dataset),
-        "release": str(work.name),
-        "version": work.row["version"],
-        "file_name": built.file.file_name,
-        "sha256": built.file.sha256,
-        "size_bytes": built.file.size_bytes,
+        **_told(work, file),
         "rows": built.rows,
         "content_sha256": built.content_sha256,
         "licence": work.row["licence"],
     }
     return NewEvent(PUBLISHED, str(work.name), data, work.row["principal"])
+
+
+def _file_event(work: _Work, file: FileRecord) -> NewEvent:
+    return NewEvent(FILE_PUBLISHED, str(work.name), _told(work, file), work.row["principal"])
+
+
+def _told(work: _Work, file: FileRecord) -> dict[str, object]:
+    return {
+        "dataset": str(work.name.dataset),
+        "release": str(work.name),
+        "version": work.row["version"],
+        "file_name": file.file_name,
+        "sha256": file.sha256,
+        "sm3": file.sm3,
+        "size_bytes": file.size_bytes,
+    }

@@ -7,6 +7,8 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import orjson
+from google.api import httpbody_pb2
 from plaza.opendata.v1 import opendata_pb2 as pb
 from plaza_kit.db import Scope
 from plaza_kit.errors import NotFound
@@ -18,6 +20,7 @@ from plaza_kit.tlog.proof import SUFFIX
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from plaza_opendata.domain import portal_facets as facets
+from plaza_opendata.domain.data_package import data_package
 from plaza_opendata.domain.releases import READABLE, ReleaseName, State, parse_open_dataset
 from plaza_opendata.storage import portal, releases, rows
 from plaza_opendata.storage.rows import FileRecord
@@ -32,6 +35,7 @@ _FACETS = {
     pb.OPEN_FACET_FORMAT: facets.Facet.FORMAT,
     pb.OPEN_FACET_UPDATE_CYCLE: facets.Facet.UPDATE_CYCLE,
     pb.OPEN_FACET_LICENCE: facets.Facet.LICENCE,
+    pb.OPEN_FACET_KEYWORD: facets.Facet.KEYWORD,
 }
 PROOF_TYPE = "application/json"
 
@@ -69,19 +73,27 @@ class Portal:
         mark = (request.query, *(f"{facet}={value}" for facet in filters for value in filters[facet]))
         page = Page.of("openDatasets", mark, request.page_size, request.page_token, (0,), default=20)
         offset, words = int(page.start[0]), portal.Words.of(request.query)
+        limit = request.facet_limit or _FACET_VALUES
         async with self._reading() as connection:
             found = await portal.find(connection, words, filters, offset, page.size)
-            groups = await portal.groups(connection, words)
+            groups = await portal.groups(connection, words, filters)
             departments = await portal.departments(connection) if request.facets else []
+            keywords = (
+                await portal.keywords(connection, words, filters, limit)
+                if pb.OPEN_FACET_KEYWORD in request.facets
+                else facets.NONE
+            )
         end, total = offset + len(found), facets.total(groups, filters)
         token = page.token((end,)) if found and end < total else ""
         answer = pb.SearchOpenDatasetsResponse(datasets=found, next_page_token=token, total_size=total)
         names = {each.department: each for each in departments}
         for wanted in request.facets:
-            counted = facets.counts(groups, filters, _FACETS[wanted], request.facet_limit or _FACET_VALUES)
+            facet = _FACETS[wanted]
+            by_keyword = facet is facets.Facet.KEYWORD
+            counted = keywords if by_keyword else facets.counts(groups, filters, facet, limit)
             answer.facets.add(
                 facet=wanted,
-                values=_values(_FACETS[wanted], counted, filters, names),
+                values=_values(facet, counted, filters, names),
                 value_count=counted.different,
             )
         return answer
@@ -115,6 +127,16 @@ class Portal:
             shown.preview.extend(rows.preview_of(detail["preview"] or []))
         return shown
 
+    async def data_package(self, request: pb.GetDataPackageRequest) -> httpbody_pb2.HttpBody:
+        """Raises UnknownRelease, ReleaseWithdrawn."""
+        name = ReleaseName.parse(request.release)
+        async with self._reading() as connection:
+            release = rows.release_of(await self.readable(connection, name))
+            detail = await portal.detail(connection, name)
+        described = data_package(name, release, rows.open_dataset_of(detail["snapshot"]))
+        data = orjson.dumps(described, option=orjson.OPT_INDENT_2)
+        return httpbody_pb2.HttpBody(content_type="application/json", data=data)
+
     async def read(
         self, request: pb.ReadReleaseFileRequest
     ) -> AsyncGenerator[pb.ReadReleaseFileResponse, None]:
@@ -124,28 +146,33 @@ class Portal:
             file = await self.file(connection, name, request.file_name)
         # Only now is the name one that a path may be made of: the database has it.
         path = self._world.store.path(name, file.file_name)
-        pieces = in_thread(lambda: self._pieces(path, file, request.offset, request.limit))
+        pieces = in_thread(lambda: self.pieces(path, file, request.offset, request.limit))
         async with aclosing(pieces):
             first = await anext(pieces, b"")  # before the record, so that a damaged file is not announced
-            yield pb.ReadReleaseFileResponse(
-                file=pb.ReleaseFile(
-                    file_name=file.file_name,
-                    content_type=file.content_type,
-                    size_bytes=file.size_bytes,
-                    sha256=file.sha256,
-                )
-            )
+            yield pb.ReadReleaseFileResponse(file=rows.file_of(file))
             if first:
                 yield pb.ReadReleaseFileResponse(chunk=first)
             async for piece in pieces:
                 yield pb.ReadReleaseFileResponse(chunk=piece)
 
-    def _pieces(self, path: Path, file: FileRecord, offset: int, limit: int) -> Iterator[bytes]:
+    def pieces(self, path: Path, file: FileRecord, offset: int, limit: int) -> Iterator[bytes]:
+        """Bytes of a file that is given out. Blocking. Raises FileDamaged."""
         with self._world.store.opened(path, file.sha256) as opened:
             yield from self._world.store.pieces(opened, file.size_bytes, offset, limit)
 
     async def file(self, connection: AsyncConnection, name: ReleaseName, asked: str) -> FileRecord:
         """A file that is given out, or its proof. Raises UnknownRelease, ReleaseWithdrawn, UnknownFile."""
+        await self.readable(connection, name)
+        file = await releases.file(connection, name, asked.removesuffix(SUFFIX))
+        if file is None:
+            raise UnknownFile(
+                f"{name} has no file {asked!r}",
+                remedy=f"take a name from the release's files, or that name with {SUFFIX}",
+            )
+        return _proof_of(file) if asked.endswith(SUFFIX) else file
+
+    async def readable(self, connection: AsyncConnection, name: ReleaseName) -> rows.Row:
+        """A release that is given out. Raises UnknownRelease, ReleaseWithdrawn."""
         row = await releases.find(connection, name)
         if row is None or row["publish_time"] is None:
             raise unknown_release(name)
@@ -157,13 +184,7 @@ class Portal:
             )
         if rows.state_of(row) not in READABLE:
             raise unknown_release(name)
-        file = await releases.file(connection, name, asked.removesuffix(SUFFIX))
-        if file is None:
-            raise UnknownFile(
-                f"{name} has no file {asked!r}",
-                remedy=f"take a name from the release's files, or that name with {SUFFIX}",
-            )
-        return _proof_of(file) if asked.endswith(SUFFIX) else file
+        return row
 
     @asynccontextmanager
     async def _reading(self) -> AsyncIterator[AsyncConnection]:
@@ -178,6 +199,7 @@ def _proof_of(file: FileRecord) -> FileRecord:
         content_type=PROOF_TYPE,
         size_bytes=file.proof_size_bytes,
         sha256=file.proof_sha256,
+        sm3="",
     )
 
 
@@ -189,6 +211,7 @@ def _filters(request: pb.SearchOpenDatasetsRequest) -> facets.Filters:
         facets.Facet.FORMAT: list(request.format),
         facets.Facet.UPDATE_CYCLE: list(request.update_cycle),
         facets.Facet.LICENCE: list(request.licence),
+        facets.Facet.KEYWORD: list(request.keyword),
     }
     return {facet: values for facet, values in given.items() if values}
 

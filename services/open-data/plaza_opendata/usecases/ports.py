@@ -25,6 +25,8 @@ from plaza_opendata.storage.files import ReleaseStore
 
 APPROVED = "city.plaza.opendata.release.approved.v1"
 PUBLISHED = "city.plaza.opendata.release.published.v1"
+FILE_PUBLISHED = "city.plaza.opendata.release_file.published.v1"
+"""Of each file but the one that `PUBLISHED` names: a ledger entry is about one file."""
 WITHDRAWN = "city.plaza.opendata.release.withdrawn.v1"
 
 
