@@ -210,3 +210,28 @@ async def test_without_a_database_it_says_so() -> None:
     with pytest.raises(DatabaseAway):
         await names(database, ALL)
     await database.close()
+
+
+async def test_a_column_that_a_migration_adds_beside_us(database: Database, address: str) -> None:
+    """What was prepared before on every connection says `cached plan must not change result type`."""
+    statement = "SELECT * FROM changing"
+    engine = create_engine(psycopg_url(address), connect_args={"options": "-c search_path=reader"})
+    with engine.begin() as migration:
+        migration.execute(text("CREATE TABLE changing (a int)"))
+        migration.execute(text("INSERT INTO changing VALUES (1)"))
+    reader = database.reader(ALL)
+    await asyncio.gather(*(reader.rows(statement, {}) for _ in range(20 * READ_CONNECTIONS)))
+    async with database.transaction(ALL) as connection:
+        for _ in range(10):
+            await connection.execute(text(statement))
+    with engine.begin() as migration:
+        migration.execute(text("ALTER TABLE changing ADD COLUMN b int DEFAULT 2"))
+    engine.dispose()
+    for _ in range(2 * READ_CONNECTIONS):
+        assert await reader.rows(statement, {}) == [{"a": 1, "b": 2}]
+    # In a transaction nobody else may repeat: the caller is told that it can.
+    with pytest.raises(DatabaseAway):
+        async with database.transaction(ALL) as connection:
+            await connection.execute(text(statement))
+    async with database.transaction(ALL) as connection:
+        assert (await connection.execute(text(statement))).one() == (1, 2)

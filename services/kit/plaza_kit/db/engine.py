@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
-from sqlalchemy import text
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy import event, text
+from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
@@ -77,6 +77,7 @@ class Database:
             pool_pre_ping=True,
             connect_args={"options": options},
         )
+        event.listen(self.engine.sync_engine, "handle_error", _leave_old_plans)
 
     @asynccontextmanager
     async def transaction(self, scope: Scope) -> AsyncIterator[AsyncConnection]:
@@ -110,6 +111,13 @@ class Database:
 
 _AWAY = frozenset({"57P01", "57P02", "57P03"})
 """PostgreSQL is going down, has crashed, is coming up (PostgreSQL manual, appendix A)."""
+
+
+def _leave_old_plans(context: ExceptionContext) -> None:
+    """A migration beside us gave a table a column, and a statement prepared before reads all columns ("cached plan
+    must not change result type"): connections with such statements are as good as lost, and the caller may repeat."""
+    if isinstance(context.original_exception, psycopg.errors.FeatureNotSupported):
+        context.is_disconnect = True
 
 
 @contextmanager

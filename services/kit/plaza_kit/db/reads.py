@@ -79,16 +79,30 @@ class ReadPool:
             raise DatabaseAway(error) from error
 
     async def _read(self, scope: tuple[str, str], sql: str, parameters: Mapping[str, Any]) -> list[Row]:
+        for _ in range(self._pool.max_size):
+            async with self._pool.connection() as connection:
+                try:
+                    return await _ask(connection, scope, sql, parameters)
+                except psycopg.errors.FeatureNotSupported:
+                    # A migration beside us gave a table a column, and a statement prepared before reads all columns
+                    # ("cached plan must not change result type"). Every connection has its own; a new one has none.
+                    await connection.close()
         async with self._pool.connection() as connection:
-            cursor = connection.cursor(row_factory=dict_row)
-            async with connection.pipeline():
-                await connection.execute(_ENTER, scope)
-                await cursor.execute(_pyformat(sql), dict(parameters))
-            return list(await cursor.fetchall())
+            return await _ask(connection, scope, sql, parameters)
 
     async def close(self) -> None:
         """End all connections."""
         await self._pool.close()
+
+
+async def _ask(
+    connection: psycopg.AsyncConnection[Any], scope: tuple[str, str], sql: str, parameters: Mapping[str, Any]
+) -> list[Row]:
+    cursor = connection.cursor(row_factory=dict_row)
+    async with connection.pipeline():
+        await connection.execute(_ENTER, scope)
+        await cursor.execute(_pyformat(sql), dict(parameters))
+    return list(await cursor.fetchall())
 
 
 class _Within:
