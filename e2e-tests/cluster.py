@@ -42,6 +42,17 @@ def wanted() -> bool:
     return os.environ.get("PLAZA_E2E_CLUSTER") == "1"
 
 
+def ready(folder: Path) -> Cluster:
+    """Installed now, or with `PLAZA_E2E_INSTALLED=1` found installed. What is kept of the people's log-ins lies in
+    `PLAZA_E2E_HOME`, else in the folder."""
+    plaza = Cluster(Path(os.environ.get("PLAZA_E2E_HOME") or folder / "home"))
+    if os.environ.get("PLAZA_E2E_INSTALLED") == "1":
+        plaza.attach()
+    else:
+        plaza.install()
+    return plaza
+
+
 def run(*command: str, stdin: str = "", seconds: float = 300) -> str:
     """What a command says. Fails the test with all of it otherwise."""
     done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=seconds, check=False)
@@ -88,6 +99,13 @@ class Cluster(Story):
             begun = time.monotonic()
             step()
             self.seconds[step.__name__.strip("_")] = time.monotonic() - begun
+
+    def attach(self) -> None:
+        """To a release that is there already: its departments and people are made where they lack."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        self.people.secrets |= json.loads(self._factors.read_text()) if self._factors.exists() else {}
+        for step in (self._departments, self._people):
+            step()
 
     def _charts(self) -> None:
         helm = ("helm", "upgrade", "--install", "--namespace", NAMESPACE, "--create-namespace")
@@ -140,26 +158,33 @@ class Cluster(Story):
 
     def _people(self) -> None:
         """The demo's people, who belong to no chart: a city brings its own."""
-        admin = self.admin()
         realm = json.loads(REALM_FILE.read_text(encoding="utf-8"))
-        roles = {role["name"]: role for role in admin.get_realm_roles(brief_representation=False)}
-        organizations = {one["alias"]: one["id"] for one in admin.get_organizations()}
         homes = {
             member["username"]: one["alias"] for one in realm["organizations"] for member in one["members"]
         }
+        admin = self.admin()
+        there = {one["username"] for one in admin.get_users()}
         for user in realm["users"]:
-            if "serviceAccountClientId" in user:
+            if "serviceAccountClientId" in user or user["username"] in there:
                 continue
             person = {key: value for key, value in user.items() if key not in ("id", "realmRoles")}
-            person["credentials"] = [{"type": "password", "value": PASSWORD, "temporary": False}]
-            made = admin.create_user(person, exist_ok=True)
-            admin.assign_realm_roles(made, [roles[name] for name in user["realmRoles"]])
-            home = homes.get(user["username"])
-            if home and home not in {one["alias"] for one in admin.get_user_organizations(made)}:
-                admin.organization_user_add(made, organizations[home])
+            self.appoint(admin, person, user["realmRoles"], homes.get(user["username"]))
+
+    def appoint(
+        self, admin: KeycloakAdmin, person: dict[str, Any], roles: Sequence[str], department: str | None
+    ) -> None:
+        """Gives a person an account with the password of all, and a place."""
+        credentials = [{"type": "password", "value": PASSWORD, "temporary": False}]
+        made = admin.create_user({**person, "credentials": credentials}, exist_ok=True)
+        admin.assign_realm_roles(made, [admin.get_realm_role(name) for name in roles])
+        if department and department not in {one["alias"] for one in admin.get_user_organizations(made)}:
+            organizations = {one["alias"]: one["id"] for one in admin.get_organizations()}
+            admin.organization_user_add(made, organizations[department])
 
     def log_in(self, person: str) -> None:
         """With a browser's pages: Keycloak takes no passwords from programs."""
+        if person not in self.people.secrets:
+            self._forget_second_factor(person)
         with subprocess.Popen(
             [PLAZA, "login", "--json"],
             env=self.environment(person),
@@ -180,6 +205,20 @@ class Cluster(Story):
                     break
             said.append(command.stderr.read())
             assert command.wait(60) == 0, "".join(said)
+        self._factors.write_text(json.dumps(self.people.secrets))
+
+    @property
+    def _factors(self) -> Path:
+        """By it the next run can log in again, to the same release."""
+        return self.home / "second-factors.json"
+
+    def _forget_second_factor(self, person: str) -> None:
+        """A device that nobody has any more: whoever logs in sets up another."""
+        admin = self.admin()
+        user = admin.get_user_id(person)
+        for one in admin.get_credentials(user):
+            if one["type"] == "otp":
+                admin.delete_credential(user, one["id"])
 
     def token(self, person: str) -> str:
         """That of the command, which renews it."""
@@ -206,7 +245,7 @@ class Cluster(Story):
             password=self.secret("plaza-dev-keycloak", "password"),
             realm_name="plaza",
             user_realm_name="master",
-            timeout=10,
+            timeout=60,
         )
 
     def secret(self, name: str, key: str, namespace: str = NAMESPACE) -> str:

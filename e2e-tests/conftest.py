@@ -16,9 +16,7 @@ def suite() -> Iterator[Story]:
     """Plaza on this machine; with `PLAZA_E2E_CLUSTER=1`, in the cluster of `KUBECONFIG`."""
     with tempfile.TemporaryDirectory(prefix="plaza-e2e-") as folder:
         if cluster.wanted():
-            installed = cluster.Cluster(Path(folder) / "home")
-            installed.install()
-            yield installed
+            yield cluster.ready(Path(folder))
             return
         suite = Suite(Path(folder) / "home", free_port(), free_port())
         suite.start()

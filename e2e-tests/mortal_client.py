@@ -11,11 +11,10 @@ from typing import Any
 
 import air_quality
 import httpx
-from story import Suite
+from story import Story
 
 SECONDS = 180
 """Until a load with deaths in it has ended, on a busy machine."""
-DEPARTMENT = "/departments/ecology"
 
 
 def until(holds: Callable[[], bool], promise: str) -> None:
@@ -27,10 +26,12 @@ def until(holds: Callable[[], bool], promise: str) -> None:
 
 
 class PatientClient:
-    """Requests of the ecology officer; each may be repeated without harm."""
+    """Requests of a department's officer; each may be repeated without harm."""
 
-    def __init__(self, suite: Suite) -> None:
+    def __init__(self, suite: Story, department: str = "ecology") -> None:
         self._suite = suite
+        self._department = f"departments/{department}"
+        self._officer = f"{department}-officer"
 
     def register(self, dataset: str, kind: str) -> None:
         """A dataset for the stations' hours, with one quality rule."""
@@ -41,19 +42,19 @@ class PatientClient:
             "contract": _contract(kind),
         }
         query = {"datasetId": dataset, "requestId": str(uuid.uuid4())}
-        self.ask("POST", f"{DEPARTMENT}/datasets", params=query, json=body)
+        self.ask("POST", f"/{self._department}/datasets", params=query, json=body)
 
     def load(self, dataset: str, file: Path, mode: str, during: Callable[[], None] = lambda: None) -> None:
         """A file into the dataset. `during`: called in the middle of the first attempt to upload it."""
         name = {"fileName": file.name}
         pieces = _Pieces(file.read_bytes(), during)
-        upload = self.ask("POST", f"{DEPARTMENT}/uploads", params=name, content=pieces)
+        upload = self.ask("POST", f"/{self._department}/uploads", params=name, content=pieces)
         order = {
             "upload": upload["name"],
             "mode": f"LOAD_MODE_{mode.upper()}",
             "requestId": str(uuid.uuid4()),
         }
-        run = self.ask("POST", f"{DEPARTMENT}/datasets/{dataset}:ingest", json=order)
+        run = self.ask("POST", f"/{self._department}/datasets/{dataset}:ingest", json=order)
         self.finish(run)
 
     def add_source(self, dataset: str, postgres: dict[str, Any]) -> str:
@@ -64,12 +65,12 @@ class PatientClient:
             "owner": "monitoring centre",
             "lawfulBasis": "Environmental Protection Law, article 17",
             "justification": "hours and values only",
-            "dataset": f"departments/ecology/datasets/{dataset}",
+            "dataset": f"{self._department}/datasets/{dataset}",
             "mode": "LOAD_MODE_UPSERT",
             "postgres": postgres,
         }
         query = {"sourceId": dataset, "requestId": str(uuid.uuid4())}
-        return str(self.ask("POST", f"{DEPARTMENT}/sources", params=query, json=body)["name"])
+        return str(self.ask("POST", f"/{self._department}/sources", params=query, json=body)["name"])
 
     def pull(self, source: str) -> dict[str, Any]:
         """What is new at a source, in the dataset."""
@@ -87,11 +88,13 @@ class PatientClient:
 
     def rows(self, dataset: str) -> list[str]:
         """All of them, in an order of their own."""
-        return sorted(self.ask_text(f"{DEPARTMENT}/datasets/{dataset}/rows", format="csv").splitlines())
+        return sorted(
+            self.ask_text(f"/{self._department}/datasets/{dataset}/rows", format="csv").splitlines()
+        )
 
     def quarantine(self, dataset: str) -> list[tuple[Any, ...]]:
         """What was refused, and why."""
-        rows = self._all(f"{DEPARTMENT}/datasets/{dataset}/quarantine", "rows")
+        rows = self._all(f"/{self._department}/datasets/{dataset}/quarantine", "rows")
         return sorted(
             (row["fileName"], int(row["line"]), row.get("field", ""), row["reason"], row["originalText"])
             for row in rows
@@ -99,7 +102,7 @@ class PatientClient:
 
     def versions(self, dataset: str) -> list[tuple[Any, ...]]:
         """Numbers, counts and scores."""
-        found = self._all(f"{DEPARTMENT}/datasets/{dataset}/versions", "versions")
+        found = self._all(f"/{self._department}/datasets/{dataset}/versions", "versions")
         return [
             (v["version"], v["rows"], v["rowsAdded"], v.get("rowsRefused", "0"), v["score"], v["light"])
             for v in found
@@ -107,12 +110,12 @@ class PatientClient:
 
     def is_assessed(self, dataset: str, versions: int) -> bool:
         """Whether every version has its score, in the catalogue too."""
-        found = self._all(f"{DEPARTMENT}/datasets/{dataset}/versions", "versions")
+        found = self._all(f"/{self._department}/datasets/{dataset}/versions", "versions")
         return len(found) == versions and all("score" in version for version in found)
 
     def ledger(self, dataset: str) -> list[tuple[str, str]]:
         """Type and what does not differ by name: each registration, commit and assessment once."""
-        mine = f"departments/ecology/datasets/{dataset}"
+        mine = f"{self._department}/datasets/{dataset}"
         kept = ("version", "rows", "rows_added", "rows_refused", "score", "light")
         told = []
         for entry in self._all("/ledger/entries", "entries", person="bureau-auditor"):
@@ -121,7 +124,7 @@ class PatientClient:
                 told.append((entry["type"], json.dumps({name: data.get(name) for name in kept})))
         return sorted(told)
 
-    def _all(self, path: str, field: str, *, person: str = "ecology-officer") -> list[dict[str, Any]]:
+    def _all(self, path: str, field: str, *, person: str = "") -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
         token = ""
         while True:
@@ -132,13 +135,13 @@ class PatientClient:
             if not token:
                 return found
 
-    def ask_text(self, path: str, *, person: str = "ecology-officer", **query: str | int) -> str:
+    def ask_text(self, path: str, *, person: str = "", **query: str | int) -> str:
         """A GET's body."""
-        return self._send("GET", path, person, params=query).text
+        return self._send("GET", path, person or self._officer, params=query).text
 
     def ask(self, method: str, path: str, **more: Any) -> Any:
         """The answer as JSON."""
-        return self._send(method, path, "ecology-officer", **more).json()
+        return self._send(method, path, self._officer, **more).json()
 
     def _send(self, method: str, path: str, person: str, **more: Any) -> httpx.Response:
         """Until somebody answers. What a client must expect while services die: no answer, or 503."""

@@ -45,7 +45,7 @@ def test_a_service_that_dies_is_started_again_and_status_tells(suite: Suite) -> 
     deadline = time.monotonic() + 40
     while time.monotonic() < deadline:
         now = {child["name"]: child for child in suite.plaza("status")["processes"]}
-        ready = suite.get("/../../readyz").status_code == 200
+        ready = suite.get("/../../readyz").json()["services"]["catalogue"] == "serving"
         if now["catalogue"]["restarts"] == before["catalogue"]["restarts"] + 1 and ready:
             break
         time.sleep(0.3)

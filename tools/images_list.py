@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,11 @@ def _service(name: str, package: str) -> Image:
 
 SERVICES = ("catalogue", "ingestion", "quality", "sharing", "open-data", "security", "gateway")
 IMAGES = {
-    "catalogue": _service("catalogue", "plaza_catalogue"),
+    # It reads filters and expressions as the lake does, and opens no table.
+    "catalogue": replace(
+        _service("catalogue", "plaza_catalogue"),
+        without=frozenset({"pyiceberg", "pyarrow", "duckdb", "psycopg2-binary"}),
+    ),
     "ingestion": _service("ingestion", "plaza_ingestion"),
     "quality": _service("quality", "plaza_quality"),
     "sharing": _service("sharing", "plaza_sharing"),

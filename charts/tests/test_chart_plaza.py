@@ -53,7 +53,6 @@ EVERYTHING: dict[str, Any] = {
         "public": {"ingress": {"enabled": True, "host": "data.city.example"}, "pods": {"replicas": 3}},
         "internal": {"httpRoute": {"enabled": True, "parentRefs": [{"name": "door"}]}},
     },
-    "helmTest": {"existingSecret": "tester", "department": "ecology"},
 }
 SERVICES = {
     "catalogue": ("plaza_catalogue.settings", "CatalogueSettings"),
@@ -95,6 +94,8 @@ def pods(objects: list[Object]) -> Iterator[tuple[str, Object]]:
             yield one["metadata"]["name"], one
         elif one["kind"] in ("Deployment", "Job"):
             yield one["metadata"]["name"], one["spec"]["template"]
+        elif one["kind"] == "CronJob":
+            yield one["metadata"]["name"], one["spec"]["jobTemplate"]["spec"]["template"]
 
 
 def environment(container: Object) -> dict[str, Any]:
@@ -144,7 +145,7 @@ class TestEveryPod:
             assert pod["spec"]["serviceAccountName"] in accounts, name
             if pod["spec"]["automountServiceAccountToken"]:
                 speaking.add(pod["metadata"]["labels"]["app.kubernetes.io/component"])
-        assert speaking <= {"keys", "operator"}
+        assert speaking <= {"certificates", "keys", "operator", "test"}
 
     def test_has_one_policy_of_its_own_beside_the_denial_of_all(self, values: Mapping[str, Any]) -> None:
         policies = of(rendered(values), "NetworkPolicy")
@@ -257,14 +258,7 @@ def test_the_operator_gets_variables_that_its_settings_know() -> None:
     settings = pytest.importorskip("plaza_operator.settings")
     known = {f"PLAZA_{name.upper()}": f for name, f in settings.OperatorSettings.model_fields.items()}
     variables = environment(service_pod(rendered(EVERYTHING), "operator")["containers"][0])
-    # The last three are the operator's to read once it calls services by TLS.
-    tls = {"PLAZA_TLS_CERT_FILE", "PLAZA_TLS_KEY_FILE", "PLAZA_TLS_CA_FILE"}
-    assert set(variables) - set(known) <= {
-        "SSL_CERT_FILE",
-        "PLAZA_OTLP_ENDPOINT",
-        "PLAZA_ISSUER_CONNECT",
-        *tls,
-    }
+    assert set(variables) - set(known) <= {"SSL_CERT_FILE", "PLAZA_OTLP_ENDPOINT"}
     by_secret = {"PLAZA_CLIENT_SECRET", "PLAZA_EXCHANGE_DATABASE_URL"}
     assert {name for name, field in known.items() if field.is_required()} <= set(variables) | by_secret
     # Passed on to workers, in whose namespaces a bare name means nothing.
@@ -277,13 +271,13 @@ def test_keys_are_mounted_into_security_and_the_console_alone() -> None:
     holders = {}
     for name, pod in pods(rendered(EVERYTHING)):
         secrets = [v["secret"]["secretName"] for v in pod["spec"]["volumes"] if "secret" in v]
-        holders[name] = [one for one in secrets if not one.endswith("-tls")]
+        holders[name] = [one for one in secrets if not one.endswith(("-tls", "-ca"))]
         assert "plaza-keys" not in json.dumps(pod["spec"]["containers"][0].get("envFrom", []))
     assert {name: held for name, held in holders.items() if held} == {
         "plaza-security": ["plaza-keys"],
         "plaza-gateway-internal": ["plaza-console"],
     }
-    given = rendered(keys={"create": False})
+    given = rendered(keys={"create": False}, tls={"mode": "none"})
     names = {v["secret"]["secretName"] for _, p in pods(given) for v in p["spec"]["volumes"] if "secret" in v}
     assert names == {"plaza-security", "plaza-gateway"}
     assert not [name for name in of(given, "Job") if "keys" in name]
@@ -294,10 +288,8 @@ def test_certificates_are_mounted_whole_so_that_new_ones_are_seen() -> None:
     for _, pod in pods(rendered(EVERYTHING)):
         for container in pod["spec"]["containers"]:
             assert all("subPath" not in mount for mount in container["volumeMounts"])
-    wanted = {v["secret"]["secretName"] for _, p in pods(rendered(EVERYTHING)) for v in p["spec"]["volumes"]
-              if "secret" in v and v["secret"]["secretName"].endswith("-tls")}  # fmt: skip
     made = of(rendered(EVERYTHING), "Certificate")
-    assert {one["spec"]["secretName"] for one in made.values()} == wanted
+    assert {one["spec"]["secretName"] for one in made.values()} == _tls_secrets(rendered(EVERYTHING))
     supplied = rendered(tls={"mode": "secrets"})
     assert not of(supplied, "Certificate")
     shared = rendered(tls={"mode": "secrets", "existingSecret": "all-tls"})
@@ -305,6 +297,53 @@ def test_certificates_are_mounted_whole_so_that_new_ones_are_seen() -> None:
         shared, "quality"
     )["volumes"]
     assert "/tls/tls.crt" in environment(service_pod(supplied, "quality")["containers"][0]).values()
+
+
+def test_certificates_are_made_by_a_job_and_every_day() -> None:
+    """By default: no cert-manager, no Secret of anybody."""
+    from plaza_kit.cluster_certificates import CertificateSettings
+
+    objects = rendered(operator={"enabled": True})
+    (job,) = (one for name, one in of(objects, "Job").items() if "-certificates-" in name)
+    daily = of(objects, "CronJob")["plaza-certificates"]["spec"]["jobTemplate"]["spec"]["template"]
+    assert daily == job["spec"]["template"]
+    variables = environment(daily["spec"]["containers"][0])
+    assert set(variables) <= {f"PLAZA_CERTIFICATES_{f.upper()}" for f in CertificateSettings.model_fields}
+    holders = json.loads(variables["PLAZA_CERTIFICATES_HOLDERS"])
+    mounted = _tls_secrets(objects)
+    assert set(holders) == mounted
+    # Every name that somebody calls stands in the certificate of who is called.
+    called = {value for _, pod in pods(objects) for name, value in environment(pod["spec"]["containers"][0]).items()
+              if name.endswith("_ADDRESS") and str(value).startswith("dns:")}  # fmt: skip
+    hosts = {host for names in holders.values() for host in names}
+    assert {address.removeprefix("dns:///").removesuffix(":50051") for address in called} <= hosts
+    rules = of(objects, "Role")["plaza-certificates"]["rules"]
+    assert rules[0] == {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create"]}
+    assert set(rules[1]["resourceNames"]) == mounted | {"plaza-ca", "plaza-workers-ca"}
+    assert rules[1]["verbs"] == ["get", "update"]
+    brought = rendered(tls={"mode": "own", "authoritySecret": "city-ca"})
+    assert of(brought, "Role")["plaza-certificates"]["rules"][2]["verbs"] == ["get"]
+    assert "CronJob" not in {one["kind"] for one in rendered(tls={"mode": "secrets"})}
+    # Cert-manager certifies the pods, and the Job the authority of workers alone.
+    by_others = of(rendered(EVERYTHING), "Role")["plaza-certificates"]["rules"]
+    assert by_others[1]["resourceNames"] == ["plaza-workers-ca"]
+
+
+def test_only_the_operator_gets_the_key_of_the_workers_authority_and_nobody_that_of_the_pods() -> None:
+    items = {}
+    for name, pod in pods(rendered(operator={"enabled": True})):
+        for volume in pod["spec"]["volumes"]:
+            assert volume.get("secret", {}).get("secretName") != "plaza-ca"
+            if volume["name"] == "workers-ca":
+                items[name] = {item["key"] for item in volume["secret"]["items"]}
+    assert items == {"plaza-ingestion": {"ca.crt"}, "plaza-operator": {"tls.crt", "tls.key"}}
+    assert not any("PLAZA_TLS_WORKERS_CA_FILE" in environment(service_pod(rendered(), name)["containers"][0])
+                   for name in SERVICES)  # fmt: skip
+
+
+def _tls_secrets(objects: list[Object]) -> set[str]:
+    volumes = [volume for _, pod in pods(objects) for volume in pod["spec"]["volumes"]]
+    return {v["secret"]["secretName"] for v in volumes if v["name"] == "tls"}
 
 
 def test_nothing_of_others_definitions_comes_unasked() -> None:
@@ -365,6 +404,39 @@ def test_a_gateway_is_given_longer_than_it_takes_to_end() -> None:
         assert spec["terminationGracePeriodSeconds"] > takes
 
 
+def hooks(objects: list[Object]) -> list[Object]:
+    """In the order in which helm makes them."""
+    found = [one for one in objects if "helm.sh/hook" in one["metadata"].get("annotations", {})]
+    return sorted(found, key=lambda one: int(one["metadata"]["annotations"]["helm.sh/hook-weight"]))
+
+
+def test_the_chain_is_gone_in_a_department_that_is_taken_away_again() -> None:
+    assert [one["kind"] for one in hooks(rendered(LEAST))] == ["Pod"]  # without an operator: the doors alone
+    made = hooks(rendered(EVERYTHING))
+    department, cluster_role, wait, role, chain = (
+        next(one for one in made if one["kind"] == kind and one["metadata"]["name"] == name)
+        for kind, name in (
+            ("Department", "plaza-test"),
+            ("ClusterRole", "plaza-test"),
+            ("Pod", "plaza-test-wait"),
+            ("Role", "plaza-test"),
+            ("Pod", "plaza-test"),
+        )
+    )
+    order = [made.index(one) for one in (department, wait, role, chain)]
+    assert order == sorted(order)
+    assert department["spec"]["deletionPolicy"] == "Delete"
+    for one in made:
+        kept = "hook-failed" not in one["metadata"]["annotations"]["helm.sh/hook-delete-policy"]
+        assert kept is (one["kind"] == "Pod"), one["metadata"]["name"]
+    # One object of each kind may be read, by its name.
+    for one in (cluster_role, role):
+        (rule,) = one["rules"]
+        assert (len(rule["resourceNames"]), rule["verbs"]) == (1, ["get"])
+    assert role["metadata"]["namespace"] == "dept-plaza-test"
+    assert not [e for e in chain["spec"]["containers"][0]["env"] if "valueFrom" in e]
+
+
 def test_the_operator_is_alone_and_its_rights_stand_in_its_readme() -> None:
     objects = rendered(EVERYTHING)
     deployment = of(objects, "Deployment")["plaza-operator"]["spec"]
@@ -377,7 +449,9 @@ def test_the_operator_is_alone_and_its_rights_stand_in_its_readme() -> None:
         for one in yaml.safe_load_all(block)
         if one.get("kind") == "ClusterRole"
     }
-    assert documented == {name: one["rules"] for name, one in of(objects, "ClusterRole").items()}
+    of_the_test = hooks(objects)
+    roles = {name: one["rules"] for name, one in of(objects, "ClusterRole").items() if one not in of_the_test}
+    assert documented == roles
     assert all("*" not in json.dumps(rules) for rules in documented.values())
 
 
@@ -453,7 +527,7 @@ def test_values_for_the_development_chart_find_its_objects() -> None:
                     reference = value["secretKeyRef"]
                     assert reference["key"] in secrets[reference["name"]], name
         for volume in pod["spec"]["volumes"]:
-            if "secret" in volume and volume["secret"]["secretName"] not in ("plaza-keys", "plaza-console"):
+            if "secret" in volume and volume["name"] not in ("keys", "tls", "workers-ca"):
                 held = secrets[volume["secret"]["secretName"]]
                 assert {item["key"] for item in volume["secret"].get("items", [])} <= held, name
     assert "PLAZA_EXCHANGE_DATABASE_URL" in secrets["plaza-operator"]

@@ -1,4 +1,4 @@
-{{/* Pods of the two Jobs: their names carry a hash of them, for a Job cannot be changed. ROOT. */}}
+{{/* Pods of the Jobs: their names carry a hash of them, for a Job cannot be changed. ROOT. */}}
 
 {{- define "plaza.migrate" }}
 {{- $root := . }}
@@ -45,6 +45,43 @@ containers:
       - {name: PLAZA_KEYS_CONSOLE, value: {{ include "plaza.consoleSecret" . }}}
       - {name: PLAZA_KEYS_ISSUER, value: {{ .Values.keys.issuer | quote }}}
       - {name: PLAZA_LEDGER_ORIGIN, value: {{ .Values.keys.ledgerOrigin | quote }}}
+    resources:
+      {{- toYaml .Values.migrations.resources | nindent 6 }}
+    volumeMounts:
+      - {name: cache, mountPath: /cache}
+volumes:
+  - name: cache
+    emptyDir: {medium: Memory, sizeLimit: 16Mi}
+{{- end }}
+
+{{- define "plaza.certificatesPod" }}
+{{- $root := . }}
+{{- $own := eq .Values.tls.mode "own" }}
+{{- $holders := dict }}
+{{- if $own }}
+{{- range $name := keys (include "plaza.callers" . | fromYaml) }}
+{{- $_ := set $holders (include "plaza.tlsSecret" (list $root $name)) (include "plaza.hosts" (list $root $name) | fromJsonArray) }}
+{{- end }}
+{{- end }}
+{{- include "plaza.podBase" (list . (include "plaza.name" (list . "certificates"))) }}
+automountServiceAccountToken: true
+restartPolicy: OnFailure
+containers:
+  - name: certificates
+    image: {{ include "plaza.image" (list . "tools") }}
+    imagePullPolicy: {{ .Values.image.pullPolicy }}
+    command: [/app/bin/python, -m, plaza_kit.cluster_certificates]
+    securityContext:
+      {{- include "plaza.containerSecurity" . | nindent 6 }}
+    env:
+      {{- if $own }}
+      - {name: PLAZA_CERTIFICATES_AUTHORITY, value: {{ include "plaza.authoritySecret" . }}}
+      - {name: PLAZA_CERTIFICATES_SUPPLIED, value: {{ ternary "true" "false" (ne .Values.tls.authoritySecret "") | quote }}}
+      - {name: PLAZA_CERTIFICATES_HOLDERS, value: {{ $holders | toJson | quote }}}
+      {{- end }}
+      {{- if and (include "plaza.workersTls" .) (not .Values.tls.workersAuthoritySecret) }}
+      - {name: PLAZA_CERTIFICATES_WORKERS, value: {{ include "plaza.workersAuthoritySecret" . }}}
+      {{- end }}
     resources:
       {{- toYaml .Values.migrations.resources | nindent 6 }}
     volumeMounts:

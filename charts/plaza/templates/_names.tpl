@@ -63,6 +63,29 @@ helm.sh/chart: {{ printf "%s-%s" (index . 0).Chart.Name (index . 0).Chart.Versio
 {{- default (printf "%s-tls" (include "plaza.name" .)) (ternary $tls.existingSecret "" (eq $tls.mode "secrets")) -}}
 {{- end }}
 
+{{/* Of all pods' authority, and of departments' workers'. */}}
+{{- define "plaza.authoritySecret" -}}
+{{- default (include "plaza.name" (list . "ca")) .Values.tls.authoritySecret -}}
+{{- end }}
+{{- define "plaza.workersAuthoritySecret" -}}
+{{- default (include "plaza.name" (list . "workers-ca")) .Values.tls.workersAuthoritySecret -}}
+{{- end }}
+{{/* Whether workers show certificates: "true" or nothing. */}}
+{{- define "plaza.workersTls" -}}
+{{- if and .Values.operator.enabled (ne .Values.tls.mode "none") }}true{{ end -}}
+{{- end }}
+{{/* Whether the Job of the certificates has anything to do. */}}
+{{- define "plaza.certificatesJob" -}}
+{{- if or (eq .Values.tls.mode "own") (and (include "plaza.workersTls" .) (not .Values.tls.workersAuthoritySecret)) }}true{{ end -}}
+{{- end }}
+
+{{/* Names under which a component is called, as a JSON list: list ROOT COMPONENT. */}}
+{{- define "plaza.hosts" -}}
+{{- $full := include "plaza.name" . -}}
+{{- $namespace := (index . 0).Release.Namespace -}}
+{{- list $full (printf "%s.%s" $full $namespace) (printf "%s.%s.svc" $full $namespace) (printf "%s.%s.svc.cluster.local" $full $namespace) | toJson -}}
+{{- end }}
+
 {{/* A component's own settings over the defaults, as YAML: list ROOT OWN. */}}
 {{- define "plaza.pods" -}}
 {{- mergeOverwrite (deepCopy (index . 0).Values.defaults) (deepCopy (default dict (index . 1))) | toYaml -}}

@@ -95,6 +95,17 @@ priorityClassName: {{ . }}
 {{- end }}
 {{- end }}
 
+{{/* Departments' workers call ingestion: it gets their authority's certificates, and no key. ROOT. */}}
+{{- define "plaza.workersVolume" -}}
+- name: workers-ca
+  secret:
+    secretName: {{ include "plaza.workersAuthoritySecret" . }}
+    # Ingestion serves without it too; until it is there, no worker is let in.
+    optional: true
+    defaultMode: 0440
+    items: [{key: ca.crt, path: ca.crt}]
+{{- end }}
+
 {{/* Mounts and volumes of every pod: list ROOT COMPONENT (TLS only for those that have a certificate). */}}
 {{- define "plaza.mounts" -}}
 - {name: cache, mountPath: /cache}

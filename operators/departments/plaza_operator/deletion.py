@@ -89,13 +89,17 @@ async def _once(world: World, department: Department) -> dict[str, ReconcileErro
     stop = {"Worker": lambda: _stop_worker(world, department)} if stands else {}
     if department.deletion_policy is DeletionPolicy.RETAIN:
         return await _all({**stop, "Identity": lambda: identity.disable(world.keycloak, department)})
-    # First the doors, then what lies behind them.
+    # First the doors, then what lies behind them. Ledger, versions and releases cite the directory entry: it stays.
     left = await _all(stop)
+    archive = {"Catalogue": lambda: world.plaza.archive_entry(department)}
+    if not world.settings.catalogue_address:
+        archive = {}
     left |= await _all(
         {
             "Identity": lambda: identity.remove(world.keycloak, department),
             "Database": lambda: exchange_database.remove(world.exchange, department),
             "Storage": lambda: world.buckets.remove(world.platform.bucket(department), department.namespace),
+            **archive,
         }
     )
     # The namespace goes last: its mark is what says that the rest is this department's.

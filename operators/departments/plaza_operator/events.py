@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from plaza_operator.domain.children import EVENT
-from plaza_operator.domain.conditions import READY, Condition, stamp
+from plaza_operator.domain.conditions import Condition, stamp
 from plaza_operator.domain.spec import GROUP, KIND, VERSION, Department
 from plaza_operator.kube import Kube
 
@@ -28,9 +28,10 @@ async def tell(
     done: dict[str, list[str]] = {}
     for part, what in changes:
         done.setdefault(part, []).append(what)
-    first = before.get(READY, {}).get("reason") is None or before[READY]["status"] != "True"
     for part, whats in done.items():
-        await post(kube, department, "Provisioned" if first else "Repaired", f"{part}: {', '.join(whats)}")
+        # By the part, not by the whole: while Keycloak is away a quota is still repaired, and not made.
+        stood = before.get(f"{part}Ready", {}).get("status") == "True"
+        await post(kube, department, "Repaired" if stood else "Provisioned", f"{part}: {', '.join(whats)}")
     for one in conditions:
         known = before.get(one.type, {})
         if not one.holds and one.reason != "Waiting" and known.get("reason") != one.reason:

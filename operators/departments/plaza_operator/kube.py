@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import cache
@@ -21,7 +23,7 @@ from lightkube.generic_resource import (
 )
 from lightkube.types import PatchType
 
-from plaza_operator import metrics
+from plaza_operator import faults, metrics
 from plaza_operator.domain.children import SELECTOR, Child, Kind, foreign
 from plaza_operator.domain.errors import (
     ApiRefused,
@@ -51,7 +53,8 @@ class Kube:
             trust_env=False,
         )
         self._slots = asyncio.Semaphore(at_once)
-        self._applied: dict[tuple[str, str | None, str], str] = {}
+        self._applied: dict[tuple[str, str | None, str], tuple[str, str]] = {}
+        """By kind, namespace and name: when our last apply changed the object, and what it wanted."""
 
     async def get(self, kind: Kind, name: str, namespace: str | None = None) -> Object | None:
         """The object, or None."""
@@ -70,7 +73,7 @@ class Kube:
             return [dict(one) async for one in found]
 
     async def apply(self, child: Child) -> bool:
-        """Makes the object so; answers whether something else had changed it since our last apply."""
+        """Makes the object so; answers whether somebody else had changed it since our last apply."""
         what = f"{child.kind.name} {child.namespace or ''}/{child.name}".replace(" /", " ")
         async with self._request("apply", what):
             live = dict(
@@ -87,12 +90,14 @@ class Kube:
             await self._replace(child, live, what)
             return True
         key = (child.kind.name, child.namespace, child.name)
-        before, self._applied[key] = self._applied.get(key), _written_at(live)
+        now = (_written_at(live), _digest(child.body))
+        before, self._applied[key] = self._applied.get(key), now
         # Whether the first apply after a start changed anything cannot be told; it counts as none.
-        changed = before is not None and before != self._applied[key]
-        if changed:
-            metrics.WRITES.labels(_SYSTEM).inc()
-        return changed
+        if before is None or before[0] == now[0]:
+            return False
+        metrics.WRITES.labels(_SYSTEM).inc()
+        # Else it is we who want something else than before.
+        return before[1] == now[1]
 
     async def _replace(self, child: Child, live: Object, what: str) -> None:
         """Takes out what others added: an apply cannot."""
@@ -182,6 +187,7 @@ class Kube:
             # lightkube lets through what httpx2 raises, and a KeyError when an answer has no type.
             except (httpx2.HTTPError, ConfigError, KeyError, ValueError) as error:
                 raise ApiUnavailable(f"{verb} {what}: {type(error).__name__} {error}"[:300]) from error
+        faults.called()
 
 
 def _translated(error: ApiError, what: str) -> ReconcileError:
@@ -209,6 +215,11 @@ def _written_at(live: Mapping[str, Any]) -> str:
         if entry.get("manager") == FIELD_MANAGER and entry.get("operation") == "Apply"
     )
     return f"{metadata.get('uid', '')}@{max(times, default='')}"
+
+
+def _digest(body: Mapping[str, Any]) -> str:
+    # Bodies of Secrets are among them: their values are not kept.
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
 @cache

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-from plaza_operator import events, metrics, status
+from plaza_operator import events, faults, metrics, status
 from plaza_operator.domain import pacing
 from plaza_operator.domain.children import DEPARTMENT, NAMESPACE, POD, SECRET, Child, belongs_to
 from plaza_operator.domain.conditions import Condition
@@ -21,7 +21,7 @@ from plaza_operator.domain.errors import (
     PermanentError,
     ReconcileError,
 )
-from plaza_operator.domain.pacing import NO_WORKERS, Scale
+from plaza_operator.domain.pacing import EMPTY, Queue
 from plaza_operator.domain.spec import Department, DepartmentName, parse
 from plaza_operator.owned import (
     access,
@@ -33,6 +33,7 @@ from plaza_operator.owned import (
     network_policies,
     resource_quota,
     worker,
+    worker_certificate,
 )
 from plaza_operator.owned.credentials import Credentials
 from plaza_operator.world import World
@@ -50,8 +51,8 @@ class _Seen:
     """Generation and credentials that the systems outside were last put right for."""
     external: tuple[Condition, ...] = ()
     failures: int = 0
-    scale: Scale = NO_WORKERS
-    scale_known: bool = False
+    workers: int | None = None
+    """That shall run; None after a start."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -89,8 +90,8 @@ class Reconciler:
         self._world = world
         self._monotonic = monotonic
         self._seen: dict[str, _Seen] = {}
-        self.waiting: frozenset[str] = frozenset()
-        """Departments with work that waits; told by whoever asks ingestion."""
+        self.queues: Mapping[str, Queue] = {}
+        """Departments with work, and how much; told by whoever asks ingestion."""
 
     def lock(self, name: str) -> asyncio.Lock:
         """Held while a department is worked on."""
@@ -102,7 +103,7 @@ class Reconciler:
 
     def with_workers(self) -> frozenset[str]:
         """Departments whose workers run: somebody must see when they have nothing to do."""
-        return frozenset(name for name, seen in self._seen.items() if seen.scale.replicas)
+        return frozenset(name for name, seen in self._seen.items() if seen.workers)
 
     async def reconcile(self, name: str) -> float | None:
         """Answers after how many seconds to look again, None when the department is gone or going."""
@@ -123,14 +124,15 @@ class Reconciler:
             metrics.RECONCILES.labels("refused").inc()
             return self._world.settings.external_seconds
         found = _Round()
-        await self._bring_into_order(department, seen, found)
-        for part, _ in found.repaired:
-            metrics.REPAIRS.labels(part).inc()
-        try:
-            await status.write(self._world, department, body, found.conditions, seen.scale.replicas)
-            await events.tell(self._world.kube, department, body, found.conditions, found.repaired)
-        except ReconcileError as error:
-            found.errors.append(error)
+        with faults.armed(body, allowed=self._world.settings.die_on_demand):
+            await self._bring_into_order(department, seen, found)
+            for part, _ in found.repaired:
+                metrics.REPAIRS.labels(part).inc()
+            try:
+                await status.write(self._world, department, body, found.conditions, seen.workers or 0)
+                await events.tell(self._world.kube, department, body, found.conditions, found.repaired)
+            except ReconcileError as error:
+                found.errors.append(error)
         if found.errors:
             return self._failed(seen, permanent=all(isinstance(e, PermanentError) for e in found.errors))
         seen.failures = 0
@@ -202,24 +204,23 @@ class Reconciler:
         return have, [f"secret {child.name} written" for child in todo]
 
     async def _worker(self, department: Department, have: Credentials, seen: _Seen) -> list[str]:
-        seen.scale = await self._scale(department, seen)
-        seen.scale_known = True
-        deployment = worker.desired(department, self._world.platform, seen.scale.replicas, have.fingerprint)
-        return await self._apply(deployment)
+        changes = await worker_certificate.ensure(self._world.kube, self._world.signer, department)
+        seen.workers = await self._workers(department, seen.workers)
+        deployment = worker.desired(department, self._world.platform, seen.workers, have.fingerprint)
+        return changes + await self._apply(deployment)
 
-    async def _scale(self, department: Department, seen: _Seen) -> Scale:
-        most, now = department.worker.max_replicas, self._monotonic()
+    async def _workers(self, department: Department, current: int | None) -> int:
+        most = department.worker.max_replicas
         if not self._world.settings.ask_for_work:
-            return seen.scale if seen.scale.replicas == most else Scale(most, now)
-        current = seen.scale
-        if not seen.scale_known:
+            return most
+        if current is None:
             # After a restart: what runs now is what we wanted before.
             live = await self._world.kube.get(worker.KIND, worker.NAME, department.namespace)
-            current = Scale(int((live or {}).get("spec", {}).get("replicas", 0)), now)
-        waits, idle = department.name in self.waiting, False
-        if current.replicas and not waits:
+            current = int((live or {}).get("spec", {}).get("replicas", 0))
+        queue, idle = self.queues.get(department.name, EMPTY), False
+        if current and queue == EMPTY:
             idle = pacing.all_idle(await self._world.kube.list(POD, department.namespace, worker.SELECTOR))
-        return pacing.scale(now, current, waits=waits, idle=idle, most=most)
+        return pacing.scale(current, queue, idle=idle, most=most)
 
     async def _apply(self, *children: Child) -> list[str]:
         changed = await asyncio.gather(*(self._world.kube.apply(child) for child in children))

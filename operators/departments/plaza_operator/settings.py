@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
 from plaza_kit.settings import BadSettings, IssuerSettings, TlsSettings
@@ -9,6 +10,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from plaza_operator.domain.platform import Platform
+from plaza_operator.owned.worker_certificate import Signer
 
 
 class RealmSettings(BaseSettings):
@@ -92,6 +94,10 @@ class OperatorSettings(RealmSettings, TlsSettings, IssuerSettings):
         default=[], description="NetworkPolicy egress rules to ingestion, the issuer and the storage, JSON"
     )
     worker_env: dict[str, str] = Field(default={}, description="further settings of every worker, JSON")
+    workers_ca_cert_file: Path | None = Field(
+        default=None, description="PEM certificate of the authority of workers; with PLAZA_TLS_CERT_FILE"
+    )
+    workers_ca_key_file: Path | None = Field(default=None, description="PEM key of that authority")
     worker_idle_seconds: int = Field(default=60, ge=5, description="a worker without work ends after so long")
     worker_poll_seconds: float = Field(
         default=5, gt=0, description="ingestion is asked for waiting work this often"
@@ -123,6 +129,10 @@ class OperatorSettings(RealmSettings, TlsSettings, IssuerSettings):
     metrics_port: int = Field(default=9090, ge=0, description="port for Prometheus; 0: not served")
     health_port: int = Field(default=8080, ge=0, description="port of `/healthz`; 0: not served")
     keep_realm: bool = Field(default=True, description="false: the realm is somebody else's to keep")
+    die_on_demand: bool = Field(
+        default=False,
+        description="for tests alone: a Department's annotation `plaza.city/die-after-call` ends the operator there",
+    )
 
     def check(self) -> None:
         """What no single field can say. Raises BadSettings."""
@@ -133,6 +143,17 @@ class OperatorSettings(RealmSettings, TlsSettings, IssuerSettings):
             raise BadSettings(
                 "versitygw needs PLAZA_S3_ENDPOINT, PLAZA_S3_ACCESS_KEY and PLAZA_S3_SECRET_KEY"
             )
+        if self.tls_ca_file and self.signer() is None:
+            raise BadSettings(
+                "services that are called by TLS want certificates of workers too: set "
+                "PLAZA_WORKERS_CA_CERT_FILE and PLAZA_WORKERS_CA_KEY_FILE"
+            )
+
+    def signer(self) -> Signer | None:
+        """Who makes workers' certificates; None where connections are plain."""
+        if not (self.tls_ca_file and self.workers_ca_cert_file and self.workers_ca_key_file):
+            return None
+        return Signer(self.workers_ca_cert_file, self.workers_ca_key_file, self.tls_ca_file)
 
     def platform(self, database: tuple[str, int, str]) -> Platform:
         """`database`: host, port and name as in the operator's own address."""
@@ -157,4 +178,5 @@ class OperatorSettings(RealmSettings, TlsSettings, IssuerSettings):
             organization_domain=self.organization_domain,
             worker_idle_seconds=self.worker_idle_seconds,
             worker_env=self.worker_env,
+            worker_tls=self.signer() is not None,
         )

@@ -80,14 +80,14 @@ def fingerprint(body: Mapping[str, Any]) -> str:
 
 
 async def watch_work(world: World, reconciler: Reconciler, bells: Bells) -> None:
-    """For ever: asks ingestion which departments' work waits, in one call for all."""
+    """For ever: asks ingestion how much work each department has, in one call for all."""
     while True:
         try:
-            waiting = await world.plaza.waiting()
+            queues = await world.plaza.queues()
         except ReconcileError as error:
             _log.warning("cannot ask for waiting work", error=str(error))
         else:
-            for name in waiting | reconciler.with_workers():
+            reconciler.queues = queues
+            for name in queues.keys() | reconciler.with_workers():
                 bells.ring(name)
-            reconciler.waiting = waiting
         await asyncio.sleep(world.settings.worker_poll_seconds)

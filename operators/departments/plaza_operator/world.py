@@ -13,6 +13,7 @@ from plaza_operator.external.keycloak import Keycloak
 from plaza_operator.external.plaza import Plaza
 from plaza_operator.external.postgres import Exchange
 from plaza_operator.kube import Kube
+from plaza_operator.owned.worker_certificate import Signer
 from plaza_operator.settings import OperatorSettings, RealmSettings
 
 
@@ -27,6 +28,8 @@ class World:
     exchange: Exchange
     buckets: Buckets
     plaza: Plaza
+    signer: Signer | None = None
+    """Of workers' certificates; None where connections are plain."""
 
     async def close(self) -> None:
         """Ends all connections."""
@@ -69,6 +72,7 @@ def build(settings: OperatorSettings) -> World:
         exchange=exchange,
         buckets=_buckets(settings),
         plaza=Plaza(peers, tokens),
+        signer=settings.signer(),
     )
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from plaza_kit.certificates import Authority
 from plaza_operator.domain.platform import Platform
 from plaza_operator.domain.spec import Department, parse
+from plaza_operator.owned.worker_certificate import Signer
 
 
 def resource(name: str = "ecology", **spec: Any) -> dict[str, Any]:
@@ -27,6 +31,17 @@ def department() -> Department:
 @pytest.fixture
 def make_department() -> Any:
     return lambda name="ecology", **spec: parse(resource(name, **spec))
+
+
+@pytest.fixture
+def signer(tmp_path: Path) -> Signer:
+    """With an authority of workers, made today."""
+    made = Signer(tmp_path / "tls.crt", tmp_path / "tls.key", tmp_path / "city.crt")
+    certificate, key = Authority.new("workers", datetime.now(UTC), timedelta(days=365)).pem()
+    made.certificate.write_bytes(certificate)
+    made.key.write_bytes(key)
+    made.city.write_bytes(b"certificates of the city's authority\n")
+    return made
 
 
 @pytest.fixture

@@ -70,6 +70,7 @@ async def world(platform: Platform, postgres: Any, monkeypatch: pytest.MonkeyPat
         catalogue_address = ""
         ask_for_work = False
         deletion_limit_seconds = 60.0
+        die_on_demand = False
 
     class Brought(Static):
         makes_keys = True

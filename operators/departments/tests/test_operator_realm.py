@@ -58,6 +58,16 @@ def test_the_console_sends_codes_to_the_citys_own_addresses_only() -> None:
     assert shut["redirectUris"] == []
 
 
+def test_rights_over_the_realm_are_securitys_alone_and_only_to_look() -> None:
+    assert defined().issuer_roles == {"plaza-security": {"view-clients", "view-events", "view-users"}}
+
+
+def test_changes_of_accounts_are_logged_for_half_a_year() -> None:
+    settings = defined().settings
+    assert (settings["adminEventsEnabled"], settings["adminEventsDetailsEnabled"]) == (True, False)
+    assert int(settings["attributes"]["adminEventsExpiration"]) >= 184 * 86_400
+
+
 def test_signature_of_the_published_example() -> None:
     """Amazon S3 API Reference, "Signature calculations … GET bucket (list objects)"."""
     address, headers = signed(

@@ -12,9 +12,11 @@ import pytest
 from plaza_operator import deletion
 from plaza_operator.domain.children import Child, Kind
 from plaza_operator.domain.errors import BucketTaken, KeycloakUnavailable
+from plaza_operator.domain.pacing import EMPTY, Queue
 from plaza_operator.domain.platform import Platform
 from plaza_operator.domain.spec import Department
 from plaza_operator.owned import exchange_database, identity
+from plaza_operator.owned.worker_certificate import Signer
 from plaza_operator.reconcile import Reconciler
 from plaza_operator.world import World
 
@@ -39,6 +41,7 @@ class Everything:
         self.objects: dict[tuple[str, str | None, str], dict[str, Any]] = {}
         self.roles: dict[str, str] = {}
         self.clients: dict[str, str] = {}
+        self.entries: dict[str, str] = {}
         self.buckets: dict[str, tuple[str, str]] = {}
         self.events: list[str] = []
         self.changes = 0
@@ -112,6 +115,12 @@ class Everything:
             raise KeycloakUnavailable("Keycloak does not answer")
         return self._set(self.clients, department.client_id, secret)
 
+    async def ensure_entry(self, department: Department) -> list[str]:
+        return self._set(self.entries, department.name, "active")
+
+    async def archive_entry(self, department: Department) -> None:
+        self._set(self.entries, department.name, "archived")
+
     async def remove_role(self, _: Any, department: Department) -> None:
         self.roles.pop(department.database_role, None)
 
@@ -141,6 +150,7 @@ class Settings:
     catalogue_address = ""
     ask_for_work = False
     deletion_limit_seconds = 600.0
+    die_on_demand = False
 
 
 @pytest.fixture
@@ -155,10 +165,11 @@ def everything(monkeypatch: pytest.MonkeyPatch) -> Iterator[Everything]:
 
 
 @pytest.fixture
-def world(everything: Everything, platform: Platform) -> World:
+def world(everything: Everything, platform: Platform, signer: Signer) -> World:
     fake: Any = everything
     settings: Any = Settings()
-    return World(settings, platform, kube=fake, keycloak=fake, exchange=fake, buckets=fake, plaza=fake)
+    fakes = {"kube": fake, "keycloak": fake, "exchange": fake, "buckets": fake, "plaza": fake}
+    return World(settings, platform, **fakes, signer=signer)
 
 
 async def test_ten_lines_become_a_tenant_and_the_second_look_writes_nothing(
@@ -213,6 +224,9 @@ async def test_one_system_away_leaves_the_others_going(everything: Everything, w
     assert everything.condition("DatabaseReady")["status"] == "True"
     assert everything.condition("Ready")["message"] == "Identity: Keycloak does not answer"
     assert everything.events.count("KeycloakUnavailable") == 1
+    everything.objects[("ResourceQuota", "dept-ecology", "department")]["spec"] = {}
+    await reconciler.reconcile("ecology")
+    assert everything.events[-1] == "Repaired", "what is in reach is repaired, and told as that"
     everything.keycloak_away = False
     again = await reconciler.reconcile("ecology")
     assert everything.condition("Ready")["status"] == "True"
@@ -250,6 +264,31 @@ async def test_a_lost_secret_is_a_rotation_everywhere(everything: Everything, wo
     assert everything.objects[("Deployment", "dept-ecology", "worker")]["spec"]["template"] != pods
 
 
+async def test_as_many_workers_as_there_is_work_up_to_the_limit(
+    everything: Everything, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Settings, "ask_for_work", True)
+    everything.department()["spec"]["worker"] = {"maxReplicas": 3}
+    reconciler = Reconciler(world)
+
+    async def workers(queue: Queue) -> int:
+        reconciler.queues = {"ecology": queue}
+        await reconciler.reconcile("ecology")
+        assert everything.department()["status"]["workers"] == deployed()
+        return deployed()
+
+    def deployed() -> int:
+        return int(everything.objects[("Deployment", "dept-ecology", "worker")]["spec"]["replicas"])
+
+    assert await workers(EMPTY) == 0
+    assert await workers(Queue(2, 0)) == 2
+    assert await workers(Queue(4, 2)) == 3
+    assert await workers(Queue(0, 1)) == 3
+    assert await workers(EMPTY) == 3  # no pod has said that it has nothing to do
+    reconciler = Reconciler(world)  # as after a restart
+    assert await workers(EMPTY) == 3
+
+
 async def gone(everything: Everything, world: World, **spec: Any) -> None:
     body = everything.department()
     body["spec"] = {**body["spec"], **spec}
@@ -278,8 +317,11 @@ async def test_delete_leaves_nothing(
     everything: Everything, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deletion, "backoff", lambda _: 0.0)
+    monkeypatch.setattr(Settings, "catalogue_address", "catalogue:1")
     await Reconciler(world).reconcile("ecology")
+    assert everything.entries == {"ecology": "active"}
     await gone(everything, world, deletionPolicy="Delete", deletionGraceSeconds=0)
+    assert everything.entries == {"ecology": "archived"}
     assert [key for key in everything.objects if key[0] != "Department"] == []
     assert not everything.roles
     assert not everything.clients

@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from plaza_operator.deletion import grace_ends
 from plaza_operator.domain.conditions import Condition, merged, overall, stamp
 from plaza_operator.domain.errors import BucketTaken
-from plaza_operator.domain.pacing import Scale, all_idle, backoff, scale, spread
+from plaza_operator.domain.pacing import EMPTY, Queue, all_idle, backoff, scale, spread
 from plaza_operator.watching import fingerprint
 
 AT = datetime(2026, 3, 1, 8, tzinfo=UTC)
@@ -61,20 +62,31 @@ def test_periods_are_spread_downwards_and_always_the_same(name: str) -> None:
     assert spread(name, 30) == spread(name, 30)
 
 
-def test_a_worker_comes_with_the_work_and_goes_when_it_says_so() -> None:
-    none = Scale(0, 0.0)
-    one = scale(100, none, waits=True, idle=False, most=3)
-    assert one == Scale(1, 100)
-    assert scale(110, one, waits=True, idle=False, most=3) is one
-    assert scale(130, one, waits=True, idle=False, most=3).replicas == 2
-    assert scale(131, one, waits=False, idle=False, most=3) is one  # a long load waits nowhere
-    assert scale(131, one, waits=False, idle=True, most=3).replicas == 0
-    assert scale(131, one, waits=True, idle=True, most=0).replicas == 0
+@pytest.mark.parametrize(
+    ("current", "queue", "idle", "most", "workers"),
+    [
+        (0, EMPTY, False, 3, 0),
+        (0, Queue(1, 0), False, 3, 1),
+        (0, Queue(2, 0), False, 3, 2),
+        (0, Queue(9, 0), False, 3, 3),
+        (1, Queue(1, 1), False, 3, 2),  # one waits while one is worked on
+        (2, Queue(0, 1), False, 3, 2),  # Kubernetes might stop the one that works
+        (2, Queue(0, 1), True, 3, 2),
+        (2, EMPTY, False, 3, 2),
+        (2, EMPTY, True, 3, 0),
+        (3, Queue(3, 0), False, 2, 2),
+        (3, Queue(0, 3), False, 0, 0),
+    ],
+)
+def test_a_worker_for_each_run_and_none_when_all_say_so(
+    current: int, queue: Queue, idle: bool, most: int, workers: int
+) -> None:
+    assert scale(current, queue, idle=idle, most=most) == workers
 
 
-@given(st.integers(0, 9), st.booleans(), st.booleans(), st.integers(0, 5), st.floats(0, 1e6))
-def test_never_more_workers_than_allowed(have: int, waits: bool, idle: bool, most: int, now: float) -> None:
-    assert 0 <= scale(now, Scale(have, 0.0), waits=waits, idle=idle, most=most).replicas <= most
+@given(st.integers(0, 9), st.integers(0, 9), st.integers(0, 9), st.booleans(), st.integers(0, 5))
+def test_never_more_workers_than_allowed(have: int, waiting: int, leased: int, idle: bool, most: int) -> None:
+    assert 0 <= scale(have, Queue(waiting, leased), idle=idle, most=most) <= most
 
 
 def pod(**state: Any) -> dict[str, object]:

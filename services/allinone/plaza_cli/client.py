@@ -40,6 +40,9 @@ class Api:
     def post(self, path: str, body: object, parameters: Parameters | None = None) -> dict[str, Any]:
         return json_object(self._call("POST", path, parameters, body))
 
+    def patch(self, path: str, body: object, parameters: Parameters | None = None) -> dict[str, Any]:
+        return json_object(self._call("PATCH", path, parameters, body))
+
     def post_for_bytes(self, path: str, body: object) -> bytes:
         """What a method answers with a file."""
         return self._call("POST", path, None, body).content

@@ -9,12 +9,14 @@ from typer.core import TyperGroup
 
 from .code_list import code_list
 from .dataset import dataset
+from .department import department
 from .directory import directory
 from .failures import Failure
 from .ingest import ingest
 from .login import login, logout
-from .lookup import department, whoami
+from .lookup import whoami
 from .output import Output
+from .quality import quality
 from .quarantine import quarantine
 from .release import release
 from .rows import rows
@@ -23,6 +25,7 @@ from .source import source
 from .source_system import source_system
 from .surroundings import JsonOption, Surroundings, UrlOption, surroundings_of
 from .verify import verify
+from .work_order import work_order
 
 _EPILOG = """\b
 Exit codes:
@@ -83,6 +86,8 @@ app.command()(ingest)
 app.add_typer(run_group, name="run")
 app.add_typer(quarantine, name="quarantine")
 app.command()(rows)
+app.add_typer(quality, name="quality")
+app.add_typer(work_order, name="work-order")
 app.add_typer(release, name="release")
 app.command()(verify)
 

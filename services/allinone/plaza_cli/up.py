@@ -184,7 +184,9 @@ async def _until_ready(http: httpx.AsyncClient, home: Home, url: str, issuer: st
         with contextlib.suppress(httpx.HTTPError):
             known = await http.get(f"{issuer}/.well-known/openid-configuration")
             ready = await http.get(f"{url}/readyz")
-            if known.status_code == 200 and ready.status_code == 200:
+            # The gateway itself is ready before all services are; the demo needs them all.
+            services = ready.json().get("services", {}).values() if ready.status_code == 200 else ()
+            if known.status_code == 200 and services and set(services) == {"serving"}:
                 return
         await asyncio.sleep(0.1)
     raise NotReady(f"not ready after {READY_SECONDS:.0f} s; the logs in {home.root / 'logs'} say why")

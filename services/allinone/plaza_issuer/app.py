@@ -12,6 +12,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import JSONResponse, Response
 
+from .administration import Administration
 from .authorize import BrowserPages
 from .claims import grant_scope, mapped_claims
 from .forms import NotAForm, read_form
@@ -22,6 +23,7 @@ from .model import AccountId, ClientId, Realm
 from .oauth import OAuthServer
 from .pages import DevicePages
 from .settings import IssuerSettings
+from .standing import open_account
 from .store import Store
 from .tokens import TokenMaker
 
@@ -60,6 +62,7 @@ def create_app(settings: IssuerSettings, realm: Realm, *, clock: Callable[[], fl
     server = OAuthServer(realm, store, tokens, f"{issuer}/device")
     app.include_router(_Endpoints(realm, issuer, key, store, server, clock).router())
     app.include_router(DevicePages(realm, store, clock).router())
+    app.include_router(Administration(realm, key, store, clock).router())
     app.include_router(BrowserPages(realm, issuer, key, store, clock).router())
     app.add_api_route("/static/{digest}/{name}", _static, methods=["GET"], response_model=None)
     return app
@@ -163,7 +166,7 @@ class _Endpoints:
         except ForeignToken:
             return _bearer_refusal(401, "invalid_token", "Token verification failed")
         client = self._realm.clients.get(ClientId(str(claims.get("azp"))))
-        account = self._realm.accounts.get(AccountId(str(claims.get("sub"))))
+        account = open_account(self._realm, self._store, AccountId(str(claims.get("sub"))))
         expires_at = claims.get("exp")
         alive = isinstance(expires_at, int) and self._clock() < expires_at and claims.get("typ") == "Bearer"
         if not alive or client is None or account is None or not self._session_lives(claims.get("sid")):

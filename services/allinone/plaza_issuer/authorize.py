@@ -30,6 +30,7 @@ from .model import Account, Client, ClientId, Realm
 from .pages import CONTENT_SECURITY_POLICY, HEADERS
 from .passwords import LockedOut, WrongPassword, check_password
 from .redirects import allows
+from .standing import open_client
 from .store import AuthorizationCode, Store, digest_of
 
 CODE_SECONDS = 60.0
@@ -153,8 +154,8 @@ class BrowserPages:
             return self._refusal(request, refused.key)
 
     def _asked(self, query: Mapping[str, str]) -> _Asked:
-        client = self._realm.clients.get(ClientId(query.get("client_id", "")))
-        if client is None or not client.enabled or not client.standard_flow:
+        client = open_client(self._realm, self._store, ClientId(query.get("client_id", "")))
+        if client is None or not client.standard_flow:
             raise _Refused("issuer.refused.client")
         redirect_uri = query.get("redirect_uri", "")
         if not allows(client.redirect_uris, redirect_uri):

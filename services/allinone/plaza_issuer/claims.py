@@ -86,6 +86,10 @@ def _map(mapper: Mapper, client: Client, account: Account, scope: GrantedScope, 
                 _put(claims, mapper, value)
         case MapperKind.REALM_ROLES:
             _put(claims, mapper, list(account.roles))
+        case MapperKind.CLIENT_ROLES:
+            roles = account.client_roles.get(mapper.config["usermodel.clientRoleMapping.clientId"])
+            if roles:
+                _put(claims, mapper, list(roles))
         case MapperKind.ORGANIZATION:
             departments = _visible_departments(account, scope.organization)
             if departments:

@@ -31,6 +31,7 @@ from authlib.oauth2.rfc8628 import (
 from .claims import UnknownScopes, grant_scope
 from .model import Account, Client, ClientId
 from .passwords import LockedOut, WrongPassword, check_password
+from .standing import open_account
 from .store import AuthorizationCode, DeviceCode, RefreshToken, digest_of
 
 if TYPE_CHECKING:
@@ -110,8 +111,7 @@ class CodeGrant(AuthorizationCodeGrant):
         return _CodeCredential(found)
 
     def authenticate_user(self, authorization_code: _CodeCredential) -> Account | None:
-        account = self.server.realm.accounts.get(authorization_code.code.account_id)
-        return account if account is not None and account.enabled else None
+        return open_account(self.server.realm, self.server.store, authorization_code.code.account_id)
 
     def generate_token(
         self,
@@ -171,8 +171,9 @@ class RefreshGrant(RefreshTokenGrant):
         return _RefreshCredential(found)
 
     def authenticate_user(self, refresh_token: _RefreshCredential) -> Account:
-        account = self.server.realm.accounts.get(refresh_token.token.session.account_id)
-        if account is None or not account.enabled:
+        account_id = refresh_token.token.session.account_id
+        account = open_account(self.server.realm, self.server.store, account_id)
+        if account is None:
             raise InvalidGrantError("Session not active")
         return account
 
@@ -264,8 +265,8 @@ class DeviceGrant(DeviceCodeGrant):
         code = self.server.store.device_code_shown_as(user_code)
         if code is None or code.account_id is None:
             return None
-        account = self.server.realm.accounts.get(code.account_id)
-        return account, account is not None and account.enabled and code.allowed
+        account = open_account(self.server.realm, self.server.store, code.account_id)
+        return account, account is not None and code.allowed
 
     def should_slow_down(self, credential: _DeviceCredential) -> bool:
         code, now = credential.code, self.server.now()

@@ -11,11 +11,15 @@ ClientId = NewType("ClientId", str)
 AccountId = NewType("AccountId", str)
 DepartmentId = NewType("DepartmentId", str)
 
+ISSUERS_OWN = "realm-management"
+"""Keycloak's client whose roles are rights over the realm itself."""
+
 
 class MapperKind(StrEnum):
     """The protocol mappers of Keycloak that the issuer knows."""
 
     SUBJECT = "oidc-sub-mapper"
+    CLIENT_ROLES = "oidc-usermodel-client-role-mapper"
     ATTRIBUTE = "oidc-usermodel-attribute-mapper"
     REALM_ROLES = "oidc-usermodel-realm-role-mapper"
     ORGANIZATION = "oidc-organization-membership-mapper"
@@ -68,6 +72,8 @@ class Account:
     attributes: Mapping[str, str]
     """First values; `username` and `email` are among them."""
     roles: tuple[str, ...]
+    client_roles: Mapping[str, tuple[str, ...]]
+    """Roles of a client, by its id."""
     departments: tuple[DepartmentId, ...]
     password: str | None = field(repr=False)
     """Demo people only; None: cannot log in by password."""

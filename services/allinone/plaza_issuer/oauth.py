@@ -28,6 +28,7 @@ from .grants import (
     invalid_scope,
 )
 from .model import Account, Client, ClientId, Realm
+from .standing import open_client
 from .store import Store
 from .tokens import TokenMaker
 
@@ -126,8 +127,8 @@ class OAuthServer(AuthorizationServer):
     # What Authlib asks its host for
 
     def query_client(self, client_id: str) -> OAuthClient | None:
-        client = self.realm.clients.get(ClientId(client_id))
-        return OAuthClient(client) if client is not None and client.enabled else None
+        client = open_client(self.realm, self.store, ClientId(client_id))
+        return OAuthClient(client) if client is not None else None
 
     def create_oauth2_request(self, request: OAuth2Request) -> OAuth2Request:
         return request

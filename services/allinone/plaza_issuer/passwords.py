@@ -8,6 +8,7 @@ import math
 from plaza_kit.errors import ResourceExhausted, Unauthenticated
 
 from .model import Account, Lockout, Realm
+from .standing import open_account
 from .store import Store
 
 
@@ -46,8 +47,9 @@ def check_password(realm: Realm, store: Store, username: str, password: str, now
     open_at = last_at + lockout_seconds(failures, realm.lockout)
     if now < open_at:
         raise LockedOut(math.ceil(open_at - now))
-    account = realm.by_username.get(name)
-    stored = account.password if account is not None and account.enabled else None
+    known = realm.by_username.get(name)
+    account = open_account(realm, store, known.id) if known is not None else None
+    stored = account.password if account is not None else None
     same = hmac.compare_digest(password.encode(), (stored or "").encode())
     if account is None or stored is None or not same:
         store.set_password_failures(name, failures + 1, now, now - realm.lockout.forget_after)

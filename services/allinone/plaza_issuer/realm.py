@@ -8,11 +8,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from plaza_kit.errors import FailedPrecondition
+from plaza_kit.errors import FailedPrecondition, NotFound
 from plaza_kit.identity.realm_file import PLACEHOLDER, REALM_FILE, required_variables, secret_variable
 from pydantic import ValidationError
 
 from .model import (
+    ISSUERS_OWN,
     Account,
     AccountId,
     Client,
@@ -64,6 +65,22 @@ class RealmInvalid(FailedPrecondition):
         super().__init__(
             f"The realm file {path} cannot be used:\n" + "\n".join(f"  - {p}" for p in self.problems),
             remedy="Mend the file; Keycloak would import it with these faults in silence.",
+        )
+
+
+class UnknownName(NotFound):
+    """Nobody in the realm is called so."""
+
+
+def require_known(name: str, path: Path = REALM_FILE) -> None:
+    """That a person has this log-in name, or a client this id. Raises UnknownName."""
+    realm = RealmRepresentation.model_validate_json(path.read_text(encoding="utf-8"))
+    people = {user.username for user in realm.users if user.service_account_client_id is None}
+    clients = {client.client_id for client in realm.clients}
+    if name not in people | clients:
+        raise UnknownName(
+            f"The realm has no person and no client called {name}.",
+            remedy=f"One of: {', '.join(sorted(people))}; {', '.join(sorted(clients))}.",
         )
 
 
@@ -119,6 +136,8 @@ def _problems(realm: RealmRepresentation) -> Iterable[str]:
         for role in user.realm_roles:
             if role not in roles:
                 yield f"user {user.username}: unknown role {role}"
+        for client_id in user.client_roles.keys() - {ISSUERS_OWN}:
+            yield f"user {user.username}: the issuer knows no roles of the client {client_id}"
         owner = user.service_account_client_id
         if owner is not None and (owner not in clients or not clients[owner].service_accounts_enabled):
             yield f"user {user.username}: {owner} is no client with a service account"
@@ -223,6 +242,7 @@ def _account(user: UserRepresentation, departments: Iterable[Department]) -> Acc
         enabled=user.enabled,
         attributes=attributes,
         roles=tuple(user.realm_roles),
+        client_roles={client: tuple(roles) for client, roles in user.client_roles.items()},
         departments=tuple(d.id for d in departments if d.enabled and user.username in d.members),
         password=passwords[0] if passwords and owner is None else None,
         client_id=ClientId(owner) if owner is not None else None,

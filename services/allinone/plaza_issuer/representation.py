@@ -75,6 +75,7 @@ class UserRepresentation(_Representation):
     attributes: dict[str, list[str]] = Field(default_factory=dict)
     credentials: list[CredentialRepresentation] = Field(default_factory=list)
     realm_roles: list[str] = Field(default_factory=list)
+    client_roles: dict[str, list[str]] = Field(default_factory=dict)
     service_account_client_id: str | None = None
 
 

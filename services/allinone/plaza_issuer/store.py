@@ -18,7 +18,7 @@ from plaza_kit.errors import FailedPrecondition
 
 from .model import AccountId, ClientId
 
-_VERSION = 2
+_VERSION = 3
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS sessions (
   id TEXT PRIMARY KEY, account_id TEXT NOT NULL, client_id TEXT NOT NULL, scope TEXT NOT NULL,
@@ -40,6 +40,9 @@ CREATE TABLE IF NOT EXISTS authorization_codes (
 ) STRICT;
 CREATE TABLE IF NOT EXISTS password_failures (
   username TEXT PRIMARY KEY, count INTEGER NOT NULL, last_at REAL NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS closings (
+  name TEXT PRIMARY KEY, closed INTEGER NOT NULL, at REAL NOT NULL
 ) STRICT;
 """
 
@@ -114,6 +117,15 @@ class AuthorizationCode:
     expires_at: float
     session_id: str | None
     """The session that it was exchanged for; None while it was not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """An account or a client was closed or opened again."""
+
+    name: str
+    """Log-in name, or client id."""
+    at: float
 
 
 def digest_of(text: str) -> bytes:
@@ -294,6 +306,28 @@ class Store:
     def clear_password_failures(self, username: str) -> None:
         """The right password was given."""
         self._db.execute("DELETE FROM password_failures WHERE username = ?", (username,))
+
+    # Closed accounts
+
+    def set_closed(self, name: str, closed: bool, now: float) -> None:
+        """Closes an account or a client by its name, or opens it again."""
+        self._db.execute(
+            "INSERT INTO closings (name, closed, at) VALUES (?, ?, ?)"
+            " ON CONFLICT (name) DO UPDATE SET closed = excluded.closed, at = excluded.at",
+            (name, closed, now),
+        )
+
+    def is_closed(self, name: str) -> bool:
+        """Was it closed, and not opened again?"""
+        row = self._db.execute("SELECT closed FROM closings WHERE name = ?", (name,)).fetchone()
+        return row is not None and bool(row[0])
+
+    def closings(self, since: float) -> list[Closing]:
+        """The last change of each name, newest first."""
+        rows = self._db.execute(
+            "SELECT name, at FROM closings WHERE at >= ? ORDER BY at DESC, name", (since,)
+        )
+        return [Closing(str(name), float(at)) for name, at in rows]
 
 
 def _session(row: tuple[str, str, str, str, float, int]) -> Session:

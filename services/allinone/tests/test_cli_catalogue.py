@@ -1,4 +1,4 @@
-"""`plaza source-system …` and `plaza code-list …` against a gateway in this process."""
+"""`plaza department …`, `plaza source-system …` and `plaza code-list …` against a gateway in this process."""
 
 from __future__ import annotations
 
@@ -23,6 +23,55 @@ LIST = {
     "sha256": "ab" * 32,
     "shipped": True,
 }
+DEPARTMENTS = "/api/v1/departments"
+ECOLOGY = {
+    "name": "departments/ecology",
+    "displayName": "生态环境局",
+    "datasetCount": 3,
+    "state": "DEPARTMENT_STATE_ACTIVE",
+    "etag": "abc",
+}
+
+
+def test_a_department_is_listed_shown_and_changed(city: City) -> None:
+    city.logged_in()
+    city.answer(f"GET {DEPARTMENTS}", {"departments": [ECOLOGY]})
+    line = city.run("department", "list", "--archived").stdout.splitlines()[-1]
+    assert line.split() == ["ecology", "生态环境局", "3", "active"]
+    assert dict(city.asked(DEPARTMENTS)[-1].url.params)["showArchived"] == "true"
+    city.answer(f"GET {DEPARTMENTS}/ecology", ECOLOGY)
+    version = {
+        "version": 2,
+        "author": "王敏",
+        "differences": [{"field": "display_name", "oldValue": "环保局", "newValue": "生态环境局"}],
+    }
+    city.answer(f"GET {DEPARTMENTS}/ecology/metadataVersions", {"metadataVersions": [version]})
+    shown = city.run("department", "show", "ecology")
+    assert all(each in shown.stdout for each in ("生态环境局", "active", "王敏", "环保局")), shown.output
+    city.answer(f"PATCH {DEPARTMENTS}/ecology", ECOLOGY)
+    words = ("--title", "生态环境局", "--provider-code", "")
+    assert city.run("department", "update", "ecology", *words).exit_code == 0
+    assert city.sent(f"{DEPARTMENTS}/ecology") == {
+        "displayName": "生态环境局",
+        "providerCode": "",
+        "etag": "abc",
+    }
+    assert dict(city.asked(f"{DEPARTMENTS}/ecology")[-1].url.params) == {
+        "updateMask": "displayName,providerCode"
+    }
+    assert city.run("department", "update", "ecology").exit_code == 2
+    assert city.run("department", "show", "No Such").exit_code == 2
+
+
+def test_a_department_is_archived_and_comes_back(city: City) -> None:
+    city.logged_in()
+    city.answer(f"GET {DEPARTMENTS}/ecology", ECOLOGY)
+    for method, state in (("archive", "ARCHIVED"), ("activate", "ACTIVE")):
+        moved = {**ECOLOGY, "state": f"DEPARTMENT_STATE_{state}"}
+        city.answer(f"POST {DEPARTMENTS}/ecology:{method}", moved)
+        result = city.run("department", method, "ecology")
+        assert result.stdout.strip() == f"ecology is {state.lower()}"
+        assert city.sent(f"{DEPARTMENTS}/ecology:{method}") == {"etag": "abc"}
 
 
 def test_a_system_is_added(city: City) -> None:

@@ -34,7 +34,7 @@ RIGHTS = {
     },
     "steward": {"dataset.update", "directory.read", "source-system.manage"},
     "analyst": {"directory.read"},
-    "city-administrator": {"department.create", "directory.read", "code-list.manage"},
+    "city-administrator": {"department.create", "department.manage", "directory.read", "code-list.manage"},
 }
 
 

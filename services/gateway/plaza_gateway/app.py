@@ -22,7 +22,7 @@ from plaza_gateway.door import Door
 from plaza_gateway.door.bodies import BodyLimits
 from plaza_gateway.door.quotas import Budgets, Quotas
 from plaza_gateway.door.visits import Find, Known
-from plaza_gateway.health import healthz, metrics, readyz
+from plaza_gateway.health import Readiness, healthz, metrics
 from plaza_gateway.interface import API, DOCS, OWN, described, identity, served
 from plaza_gateway.portal.over_grpc import OverGrpc
 from plaza_gateway.portal.routes import portal_router, preferences, static
@@ -46,6 +46,8 @@ BEHIND: Mapping[str, str] = {
 """Services behind the gateway, with the proto package that each owns."""
 BEHIND_THE_PUBLIC_FACE = ("catalogue", "open-data", "security")
 """All that the public face can reach."""
+ESSENTIAL: Mapping[Face, str] = {"public": "open-data", "internal": "catalogue"}
+"""What nearly every request of a face needs."""
 
 
 def services_behind(faces: frozenset[Face]) -> tuple[str, ...]:
@@ -82,7 +84,8 @@ def create_app(settings: GatewaySettings, peers: Peers) -> FastAPI:
         openapi_url=None, docs_url=None, redoc_url=None, lifespan=_lifespan(settings, peers, faces, console)
     )
     app.add_api_route("/healthz", healthz, methods=["GET"])
-    app.add_api_route("/readyz", readyz(app, peers, services_behind(faces)), methods=["GET"])
+    readiness = Readiness(app, peers, services_behind(faces), {ESSENTIAL[face] for face in faces})
+    app.add_api_route("/readyz", readiness.answer, methods=["GET"])
     if not settings.metrics_address:
         app.add_api_route("/metrics", metrics, methods=["GET"])
     app.add_api_route(f"{API}/identity", identity(settings), methods=["GET"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Collection, Sequence
 
 import grpc
 from fastapi import FastAPI
@@ -26,19 +26,29 @@ async def metrics() -> Response:
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 
-def readyz(app: FastAPI, peers: Peers, names: tuple[str, ...]) -> Any:
-    """The endpoint of `/readyz` for the services that this process calls."""
+class Readiness:
+    """The endpoint of `/readyz`."""
 
-    async def answer() -> JSONResponse:
-        """Whether every service that this process calls serves; no longer, when it was told to end."""
-        if app.state.draining:
+    def __init__(self, app: FastAPI, peers: Peers, names: Sequence[str], essential: Collection[str]) -> None:
+        """`names`: the services that this process calls; `essential`: those that nearly every request needs."""
+        self._app, self._peers, self._names = app, peers, names
+        self._missing = set(essential)
+
+    async def answer(self) -> JSONResponse:
+        """Whether the gateway can serve, and how each service is; no longer, when it was told to end.
+
+        From the moment when each essential service has served: a gateway that finds none, for its addresses or
+        certificates are wrong, shall replace none that does. Later no service that is away takes it out: all gateways
+        would go at once, and what needs others, and the words why not, with them.
+        """
+        if self._app.state.draining:
             return JSONResponse({"ready": False, "draining": True}, 503)
-        states = dict(zip(names, await asyncio.gather(*(_serving(peers, n) for n in names)), strict=True))
-        ready = all(states.values())
-        body = {"ready": ready, "services": {n: "serving" if s else "not serving" for n, s in states.items()}}
-        return JSONResponse(body, 200 if ready else 503)
-
-    return answer
+        answers = await asyncio.gather(*(_serving(self._peers, name) for name in self._names))
+        serve = dict(zip(self._names, answers, strict=True))
+        self._missing -= {name for name, serves in serve.items() if serves}
+        ready = not self._missing
+        states = {name: "serving" if serves else "not serving" for name, serves in serve.items()}
+        return JSONResponse({"ready": ready, "services": states}, 200 if ready else 503)
 
 
 async def _serving(peers: Peers, service: str) -> bool:

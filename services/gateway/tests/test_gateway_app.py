@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 from fastapi import FastAPI
+from plaza_gateway import health
 from plaza_gateway.app import create_app, peers_of
 from plaza_gateway.settings import GatewaySettings
 from plaza_kit.settings import BadSettings, load
@@ -58,6 +59,27 @@ async def test_readiness_asks_the_services_of_the_face() -> None:
         )
     async with city() as both:
         assert len((await both.http.get("/readyz")).json()["services"]) == 6
+
+
+async def test_ready_from_the_moment_when_it_can_serve(monkeypatch: pytest.MonkeyPatch) -> None:
+    serve: set[str] = {"catalogue"}
+
+    async def serving(_: object, name: str) -> bool:
+        return name in serve
+
+    monkeypatch.setattr(health, "_serving", serving)
+    chosen = settings(DEAD)
+    app = create_app(chosen, peers_of(chosen))
+    async with http_of(app) as http:
+        ready = await http.get("/readyz")
+        assert (ready.status_code, ready.json()["ready"]) == (503, False)  # no portal without open-data
+        serve |= {"open-data"}
+        ready = await http.get("/readyz")
+        assert (ready.status_code, ready.json()["ready"]) == (200, True)
+        assert ready.json()["services"]["quality"] == "not serving"
+        serve.clear()
+        ready = await http.get("/readyz")
+        assert (ready.status_code, set(ready.json()["services"].values())) == (200, {"not serving"})
 
 
 async def test_people_get_pages_and_programs_get_problems() -> None:

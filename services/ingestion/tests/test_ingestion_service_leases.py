@@ -219,18 +219,21 @@ async def test_who_waits(ingestion: Ingestion) -> None:
     clock = Clock(ingestion)
     name = f"departments/{ingestion.department}"
 
-    async def waiting() -> bool:
+    async def waiting() -> tuple[int, int]:
         ingestion.be_service()
         answer = await ingestion.work.ListWaitingDepartments(worker_pb2.ListWaitingDepartmentsRequest(), RPC)
-        return name in answer.departments
+        queues = [(one.waiting, one.leased) for one in answer.queues if one.department == name]
+        assert (name in answer.departments) is bool(queues and queues[0][0])
+        return queues[0] if queues else (0, 0)
 
-    assert not await waiting()
+    assert await waiting() == (0, 0)
     await ingestion.ingest(FILE)
-    assert await waiting()
+    await ingestion.ingest(FILE + b"4,5,6\n")
+    assert await waiting() == (2, 0)
     await ingestion.lease()
-    assert not await waiting()
+    assert await waiting() == (1, 1)
     clock.on(16)
-    assert await waiting()
+    assert await waiting() == (2, 0)
     ingestion.be()
     with pytest.raises(NotPermitted):
         await ingestion.work.ListWaitingDepartments(worker_pb2.ListWaitingDepartmentsRequest(), RPC)

@@ -9,19 +9,17 @@ from __future__ import annotations
 
 import base64
 import secrets
-import ssl
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import httpx
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from plaza_kit import telemetry
-from plaza_kit.errors import FailedPrecondition, PlazaError, Unavailable
+from plaza_kit.cluster_objects import Objects, in_cluster
+from plaza_kit.errors import FailedPrecondition, PlazaError
 from plaza_kit.settings import BadSettings, load
 from plaza_kit.signing import KeyRing, SigningKey
 
@@ -29,19 +27,11 @@ SIGNING_KEY: Final = "signing-key"
 LEDGER_KEY: Final = "ledger-key"
 CONSOLE_KEY: Final = "console-key"
 TRUST_FILE: Final = "trust.json"
-_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _CONSOLE_KEY_BYTES: Final = 32
-_LABELS: Final = {"app.kubernetes.io/part-of": "plaza", "app.kubernetes.io/component": "keys"}
-
-_log = telemetry.log("keys")
 
 
 class KeysLost(FailedPrecondition):
     """What is there does not go together: a key is gone, or another one is in its place."""
-
-
-class ClusterUnavailable(Unavailable):
-    """The API server does not answer as it must."""
 
 
 class KeySettings(BaseSettings):
@@ -56,55 +46,6 @@ class KeySettings(BaseSettings):
         default="security.plaza.local", description="name of the key that signs grants and policies"
     )
     ledger_origin: str = Field(default="ledger.plaza.local", description="name of the ledger")
-
-
-@dataclass(frozen=True, slots=True)
-class Objects:
-    """Objects of one namespace: looked up, or made when they are not there."""
-
-    http: httpx.Client
-    namespace: str
-
-    def find(self, kind: str, name: str) -> dict[str, str] | None:
-        """Its data; None when there is none. `kind`: `secrets` or `configmaps`. Raises ClusterUnavailable."""
-        answer = self._ask("GET", f"{kind}/{name}")
-        if answer.status_code == httpx.codes.NOT_FOUND:
-            return None
-        return dict(self._checked(answer).get("data") or {})
-
-    def make(self, kind: str, name: str, data: Mapping[str, bytes]) -> bool:
-        """False when there is one of this name already: it stays. Raises ClusterUnavailable."""
-        secret = kind == "secrets"
-        body = {
-            "apiVersion": "v1",
-            "kind": "Secret" if secret else "ConfigMap",
-            "metadata": {"name": name, "labels": _LABELS},
-            "data": {k: base64.b64encode(v).decode() if secret else v.decode() for k, v in data.items()},
-            "immutable": True,
-        }
-        answer = self._ask("POST", kind, body)
-        if answer.status_code == httpx.codes.CONFLICT:
-            return False
-        self._checked(answer)
-        _log.info("made", kind=body["kind"], name=name)
-        return True
-
-    def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> httpx.Response:
-        try:
-            return self.http.request(method, f"/api/v1/namespaces/{self.namespace}/{path}", json=body)
-        except httpx.HTTPError as error:
-            raise ClusterUnavailable(f"the API server does not answer: {error}") from error
-
-    @staticmethod
-    def _checked(answer: httpx.Response) -> dict[str, Any]:
-        if not answer.is_success:
-            request = answer.request
-            raise ClusterUnavailable(
-                f"{request.method} {request.url.path}: HTTP {answer.status_code}",
-                remedy="Look at the rights of the Job's ServiceAccount.",
-            )
-        document: dict[str, Any] = answer.json()
-        return document
 
 
 def ensure(objects: Objects, settings: KeySettings) -> None:
@@ -143,26 +84,12 @@ def _key(settings: KeySettings, held: Mapping[str, str], name: str) -> SigningKe
     return SigningKey.from_text(base64.b64decode(held.get(name, "")), place)
 
 
-def in_cluster() -> Objects:
-    """The pod's own namespace, by its ServiceAccount."""
-    # An IPv6 address wants brackets in a URL, and the name is in the API server's certificate.
-    context = ssl.create_default_context(cafile=str(_ACCOUNT / "ca.crt"))
-    token = (_ACCOUNT / "token").read_text().strip()
-    http = httpx.Client(
-        base_url="https://kubernetes.default.svc",
-        headers={"Authorization": f"Bearer {token}"},
-        transport=httpx.HTTPTransport(verify=context),
-        timeout=10,
-    )
-    return Objects(http, (_ACCOUNT / "namespace").read_text().strip())
-
-
 def main() -> None:
     """Exits with a message when it cannot; the Job tries again."""
     try:
         settings = load(KeySettings)
         telemetry.configure("keys")
-        ensure(in_cluster(), settings)
+        ensure(in_cluster("keys"), settings)
     except BadSettings as error:
         sys.exit(f"plaza-keys: {error}")
     except PlazaError as error:

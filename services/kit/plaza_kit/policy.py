@@ -19,8 +19,8 @@ import orjson
 from plaza.security.v1 import security_pb2, security_pb2_grpc
 
 from plaza_kit import telemetry
-from plaza_kit.errors import PermissionDenied, PlazaError, Unavailable
-from plaza_kit.identity import Principal, ServiceTokens
+from plaza_kit.errors import PermissionDenied, PlazaError, Unauthenticated, Unavailable
+from plaza_kit.identity import Principal, PrincipalKind, ServiceTokens
 from plaza_kit.recent import Recent
 from plaza_kit.rpc import context as rpc_context
 from plaza_kit.rpc.client import Peers, as_service
@@ -43,8 +43,16 @@ class PersonRemoved(PermissionDenied):
     """The caller's account was closed; the token is still young, the right is gone."""
 
 
+class AccountClosed(Unauthenticated):
+    """The caller's account, or the client that the token was issued to, was closed while the token was young."""
+
+
 class PolicyUnknown(Unavailable):
     """No bundle that is fresh enough: nothing is decided, nothing is let through."""
+
+
+class LeaversUnknown(Unavailable):
+    """The issuer could not be asked for a minute whose accounts are closed: no person and no machine is let in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +109,18 @@ class Decider:
     def __init__(
         self, policies: str, schema: str, *, version: str, denied: frozenset[str] = frozenset()
     ) -> None:
-        """`policies` and `schema` in Cedar's own syntax; `denied`: subjects without any right. ValueError when bad."""
+        """`policies` and `schema` in Cedar's own syntax; `denied`: subjects and clients without any right. ValueError
+        when bad."""
         self.version = version
         self._denied = denied
         self._policies = cedarpy.PolicySet.from_str(policies)
         self._schema = cedarpy.Schema.from_str(schema)
         self._ids = _annotated_ids(policies)
         self._decisions: Recent[_Asked, Decision] = Recent(_DECISIONS_MOST)
+
+    def is_closed(self, principal: Principal) -> bool:
+        """Whether the account or its client has lost every right."""
+        return principal.subject in self._denied or principal.client_id in self._denied
 
     def decide(
         self,
@@ -169,7 +182,7 @@ class Decider:
         facts: Mapping[str, Any] | None = None,
     ) -> Decision:
         """Like `decide`, but raises NotPermitted or PersonRemoved instead of answering no."""
-        if principal.subject in self._denied:
+        if self.is_closed(principal):
             raise PersonRemoved("this account was closed", facts={"principal": principal.name})
         decision = self.decide(principal, action, resource, facts)
         if not decision.allowed:
@@ -199,6 +212,20 @@ class PolicyFollower:
         self._etag = ""
         self._decider: Decider | None = None
         self._confirmed = float("-inf")
+        self._leavers_known = float("-inf")
+
+    def admit(self, principal: Principal) -> None:
+        """Refuses, whatever they ask for, callers whose accounts are closed. Raises AccountClosed, LeaversUnknown.
+
+        Services are let in while the issuer is away: what they do for a person is decided about that person.
+        """
+        if self._decider is not None and self._decider.is_closed(principal):
+            raise AccountClosed("this account was closed", remedy="ask your administrator")
+        if principal.kind is not PrincipalKind.SERVICE and self._age(self._leavers_known) > STALE_SECONDS:
+            raise LeaversUnknown(
+                "the identity issuer could not say for a minute whose accounts are closed",
+                remedy="repeat in a few seconds; if it lasts, look at the issuer's and at security's health",
+            )
 
     def authorize(self, action: str, resource: Resource, facts: Mapping[str, Any] | None = None) -> Principal:
         """The caller, if the bundle in force lets them do this. Raises NotPermitted, PersonRemoved, PolicyUnknown."""
@@ -208,7 +235,7 @@ class PolicyFollower:
 
     def decider(self) -> Decider:
         """The bundle in force. Raises PolicyUnknown when there is none or it is stale."""
-        if self._decider is None or self._clock() - self._confirmed > STALE_SECONDS:
+        if self._decider is None or self._age(self._confirmed) > STALE_SECONDS:
             raise PolicyUnknown(
                 "the policy bundle could not be confirmed with security for a minute",
                 remedy="repeat in a few seconds; if it lasts, look at security's health",
@@ -219,6 +246,7 @@ class PolicyFollower:
         """Ask security once. Raises AioRpcError or a PlazaError when there is no good answer."""
         stub = security_pb2_grpc.PolicyServiceStub(self._peers.channel("security"))
         request = security_pb2.GetPolicyBundleRequest(etag=self._etag)
+        asked_at = self._clock()
         answer = await stub.GetPolicyBundle(request, metadata=await as_service(self._tokens), timeout=5)
         if answer.bundle:
             claims = verify_statement(answer.bundle, typ=BUNDLE_TYPE, keys=self._keys)
@@ -231,6 +259,11 @@ class PolicyFollower:
             self._etag = answer.etag
             _log.info("policy bundle in force", version=self._decider.version)
         self._confirmed = self._clock()
+        # Where nobody asks the issuer nothing is said, and tokens are good to their end.
+        self._leavers_known = asked_at - answer.leavers_age.ToTimedelta().total_seconds()
+
+    def _age(self, moment: float) -> float:
+        return self._clock() - moment
 
     async def run(self) -> None:
         """Follow for ever."""

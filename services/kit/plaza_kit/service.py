@@ -148,7 +148,14 @@ async def _serve(
     health: HealthPort,
     stopped: asyncio.Task[None],
 ) -> None:
-    server = Server(settings.listen, verifier, parts.registrations, parts.service_names, settings.tls())
+    server = Server(
+        settings.listen,
+        verifier,
+        parts.registrations,
+        parts.service_names,
+        settings.tls(),
+        runtime.policy.admit,
+    )
     await server.start()
     work = [
         runtime.policy.run,

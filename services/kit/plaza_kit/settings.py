@@ -28,6 +28,10 @@ class TlsSettings(BaseSettings):
     tls_ca_file: Path | None = Field(
         default=None, description="PEM certificates of the authority that all services trust"
     )
+    tls_workers_ca_file: Path | None = Field(
+        default=None,
+        description="PEM certificates of the authority of departments' workers, which may call and serve nobody",
+    )
 
     @model_validator(mode="after")
     def _all_or_none(self) -> Self:
@@ -43,7 +47,8 @@ class TlsSettings(BaseSettings):
         """What to show and whom to trust; None for plain connections. Raises UnusableCertificate."""
         if not (self.tls_cert_file and self.tls_key_file and self.tls_ca_file):
             return None
-        return CurrentIdentity(TlsFiles(self.tls_cert_file, self.tls_key_file, self.tls_ca_file))
+        files = TlsFiles(self.tls_cert_file, self.tls_key_file, self.tls_ca_file, self.tls_workers_ca_file)
+        return CurrentIdentity(files)
 
 
 class IssuerSettings(BaseSettings):

@@ -16,7 +16,7 @@ from opentelemetry import context, propagate, trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from prometheus_client import Counter, Histogram, start_http_server
+from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
 RPC_SECONDS = Histogram(
     "plaza_rpc_server_seconds",
@@ -32,6 +32,9 @@ HTTP_SECONDS = Histogram(
 )
 EVENTS_DELIVERED = Counter("plaza_outbox_delivered_total", "Events handed to a sink", ["sink"])
 EVENTS_FAILED = Counter("plaza_outbox_failed_total", "Failed attempts to hand events to a sink", ["sink"])
+CERTIFICATE_ENDS = Gauge(
+    "plaza_certificate_ends_timestamp_seconds", "When the certificate in use between pods ends, since 1970"
+)
 
 
 def configure(service: str, *, log_level: str = "INFO", otlp_endpoint: str = "", metrics: str = "") -> None:

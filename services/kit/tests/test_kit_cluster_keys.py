@@ -8,7 +8,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from plaza_kit.cluster_keys import ClusterUnavailable, KeySettings, KeysLost, Objects, ensure
+from plaza_kit.cluster_keys import KeySettings, KeysLost, ensure
+from plaza_kit.cluster_objects import ClusterUnavailable, Objects
 from plaza_kit.signing import BadKey, KeyRing, SigningKey
 
 SETTINGS = KeySettings(keys_secret="plaza-keys", keys_trust="plaza-trust", keys_console="plaza-console")

@@ -10,3 +10,6 @@ class QualitySettings(LakeServiceSettings):
     """What every service needs, the lake, and where the contracts are."""
 
     catalogue_address: str = Field(description="gRPC address of the catalogue")
+    time_zone: str = Field(
+        default="Asia/Shanghai", description="IANA time zone in which the city's days begin"
+    )

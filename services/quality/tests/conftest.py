@@ -30,9 +30,11 @@ from plaza_quality.domain.scores import LightProfile
 from plaza_quality.rpc.build import SPEC
 from plaza_quality.rpc.peers import registered
 from plaza_quality.rpc.servicer import QualityServicer
+from plaza_quality.storage.versions import Grading
 from plaza_quality.usecases.assessing import Assessing
-from plaza_quality.usecases.events import HANDLERS
-from plaza_quality.usecases.ports import Registered, World
+from plaza_quality.usecases.events import handlers
+from plaza_quality.usecases.ordering import Ordering
+from plaza_quality.usecases.ports import ListedCode, Registered, World
 from plaza_testing.callers import Rights, person, service
 from plaza_testing.grants import Granter
 from plaza_testing.postgres import Postgres
@@ -40,6 +42,7 @@ from plaza_testing.staging import Stager
 from sqlalchemy import text
 
 RPC = cast(Any, None)
+RIGHTS = {"assessment.read", "score.read", "work-order.list", "work-order.read", "work-order.work"}
 SCHEMA = TableSchema(
     (
         Column("id", FieldType.INTEGER),
@@ -57,10 +60,13 @@ class Peer:
     dataset: catalogue_pb2.Dataset
     granter: Granter
     asked: list[tuple[Any, ...]] = field(default_factory=list)
+    gradings: dict[str, Grading] = field(default_factory=dict)
+    """Of other departments' datasets."""
+    code_lists: dict[str, tuple[str, list[ListedCode]]] = field(default_factory=dict)
 
     async def assessing(self, name: DatasetName, version: int) -> str:
         self.asked.append(("grant", str(name), version))
-        return self.granter(dataset=str(name), version=version, purpose="assess")
+        return self.granter(dataset=str(name), version=version or None, purpose="assess")
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,12 @@ class Directory:
     async def dataset(self, name: DatasetName) -> Registered:
         self.peer.asked.append(("dataset", str(name)))
         return registered(self.peer.dataset)
+
+    async def grading(self, name: DatasetName) -> Grading | None:
+        return self.peer.gradings.get(str(name))
+
+    async def codes(self, code_list: str) -> tuple[str, list[ListedCode]] | None:
+        return self.peer.code_lists.get(code_list)
 
 
 @dataclass(frozen=True)
@@ -98,10 +110,12 @@ class Quality:
             self.peer.dataset.contract.rules.append(ParseDict(base | rule, contract_pb2.QualityRule()))
         self.peer.dataset.contract_version = contract_version
 
-    def commit(self, rows: list[dict[str, Any]], schema: TableSchema = SCHEMA) -> CommittedVersion:
+    def commit(
+        self, rows: list[dict[str, Any]], schema: TableSchema = SCHEMA, name: str = ""
+    ) -> CommittedVersion:
         """One version more with these rows."""
         files = [self.stage(rows, schema)]
-        return commit_batch(self.world.lake, self.name, schema, uuid.uuid4().hex, files)
+        return commit_batch(self.world.lake, name or self.name, schema, uuid.uuid4().hex, files)
 
     def event(self, version: int, **changes: Any) -> events_pb2.Event:
         data = {
@@ -160,9 +174,9 @@ class Quality:
         name = f"{self.name}/versions/{version}/assessment"
         return await self.api.GetAssessment(pb.GetAssessmentRequest(name=name), RPC)
 
-    async def assessed(self, rows: list[dict[str, Any]]) -> pb.Assessment:
+    async def assessed(self, rows: list[dict[str, Any]], schema: TableSchema = SCHEMA) -> pb.Assessment:
         """A new version with these rows, assessed."""
-        version = self.commit(rows).version
+        version = self.commit(rows, schema).version
         await self.deliver(self.event(version))
         await self.work()
         return await self.get(version)
@@ -218,7 +232,7 @@ async def new_quality(
     def make(policy: Any = None) -> Quality:
         world = World(
             database=database,
-            policy=policy or Rights({"data-officer": {"assessment.read"}}),
+            policy=policy or Rights({"data-officer": RIGHTS}),
             outbox=outbox,
             lake=lake,
             grants=peer.granter.verifier,
@@ -227,7 +241,7 @@ async def new_quality(
             profile=LightProfile(),
             principal="services/plaza-quality",
         )
-        sink = EventSink(database, HANDLERS)
+        sink = EventSink(database, handlers(Ordering(world)))
         return Quality(dataset_name, QualityServicer(world), world, sink, peer, stage)
 
     yield make

@@ -115,6 +115,8 @@ async def test_an_event_becomes_an_assessment_by_itself(
         register(server)
     assert list(parts.service_names) == [
         "plaza.quality.v1.QualityService",
+        "plaza.quality.v1.ScoreService",
+        "plaza.quality.v1.WorkOrderService",
         "plaza.common.v1.EventSinkService",
     ]
     async with quality.world.database.transaction(Scope.everything()) as connection:

@@ -2,11 +2,34 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from fractions import Fraction
+from typing import Any, cast
 
 import pytest
+from google.protobuf.json_format import ParseDict
 from plaza.common.v1 import contract_pb2, grades_pb2
-from plaza_quality.domain.rules import Dimension, InRange, NotNull, Unique, UnknownCheck, rule_of
+from plaza_quality.domain.checks import (
+    Check,
+    Compared,
+    Comparison,
+    Conditional,
+    Drift,
+    Expression,
+    Fresh,
+    HasFormat,
+    HasLength,
+    InCodeList,
+    InList,
+    Matches,
+    Monotone,
+    NotFuture,
+    Refers,
+    RowCount,
+    TextFormat,
+    kind_of,
+)
+from plaza_quality.domain.rules import Dimension, InRange, NotNull, Severity, Unique, UnknownCheck, rule_of
 
 
 def message() -> contract_pb2.QualityRule:
@@ -50,3 +73,58 @@ def test_all_dimensions_have_a_name_here() -> None:
 def test_an_unknown_check_is_not_passed_over() -> None:
     with pytest.raises(UnknownCheck):
         rule_of(message())
+
+
+KINDS: list[tuple[dict[str, Any], Check]] = [
+    ({"notNull": {"field": "x"}}, NotNull("x")),
+    ({"range": {"field": "x", "maximum": 0}}, InRange("x", None, 0)),
+    ({"unique": {"fields": ["x"]}}, Unique(("x",))),
+    ({"format": {"field": "x", "format": "TEXT_FORMAT_PLATE"}}, HasFormat("x", TextFormat.PLATE)),
+    ({"length": {"field": "x", "maximum": 0}}, HasLength("x", 0, 0)),
+    ({"pattern": {"field": "x", "pattern": "a"}}, Matches("x", "a")),
+    ({"inList": {"field": "x", "values": ["a"]}}, InList("x", ("a",))),
+    ({"inCodeList": {"field": "x", "currentOnly": True}}, InCodeList("x", "codeLists/of-x", True)),
+    (
+        {"compare": {"left": "x", "comparison": "COMPARISON_NOT_EQUAL", "right": "y", "tolerance": 1}},
+        Compared("x", Comparison.NOT_EQUAL, "y", 1),
+    ),
+    ({"conditional": {"then": "x > 1"}}, Conditional("", "x > 1")),
+    (
+        {"referential": {"fields": ["x"], "dataset": "departments/a/datasets/b"}},
+        Refers(("x",), "departments/a/datasets/b", ("x",)),
+    ),
+    ({"notFuture": {"field": "x", "tolerance": "1.5s"}}, NotFuture("x", timedelta(seconds=1.5))),
+    (
+        {"monotone": {"field": "x", "orderedBy": "t", "within": ["s"], "strict": True}},
+        Monotone("x", "t", ("s",), False, True),
+    ),
+    ({"freshness": {"field": "x"}}, Fresh("x", None, timedelta(0))),
+    ({"rowCount": {"minimum": "0", "lossPercent": 5}}, RowCount(0, None, None, 5)),
+    ({"drift": {"field": "x", "limit": 0.2}}, Drift("x", 0.2, 0)),
+    ({"expression": {"expression": "x > 1"}}, Expression("x > 1")),
+]
+
+
+@pytest.mark.parametrize(("said", "expected"), KINDS)
+def test_every_kind_is_understood(said: dict[str, Any], expected: Check) -> None:
+    rule = message()
+    ParseDict(said, rule)
+    found = rule_of(rule, {"x": "codeLists/of-x"})
+    assert found.check == expected
+    assert found.counts_for == kind_of(expected).indicator
+    rule.indicator, rule.severity = "0303", contract_pb2.RULE_SEVERITY_SEVERE
+    assert (rule_of(rule).counts_for, rule_of(rule).severity) == ("0303", Severity.SEVERE)
+
+
+def test_no_kind_is_forgotten() -> None:
+    kinds = contract_pb2.QualityRule.DESCRIPTOR.oneofs_by_name["check"].fields
+    assert {name for said, _ in KINDS for name in said} == {each.json_name for each in kinds}
+    forms = {name.removeprefix("TEXT_FORMAT_").lower() for name in contract_pb2.TextFormat.keys()[1:]}
+    assert forms == set(TextFormat)
+
+
+def test_what_a_newer_contract_knows_is_not_passed_over() -> None:
+    rule = message()
+    rule.format.field, rule.format.format = "x", cast(Any, 99)
+    with pytest.raises(UnknownCheck):
+        rule_of(rule)

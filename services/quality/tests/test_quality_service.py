@@ -213,9 +213,9 @@ async def test_pages_show_the_newest_version_first(quality: Quality, monkeypatch
 
     assert await pages(2) == [[5, 4], [3, 2], [1]]
     assert await pages(5) == await pages(0) == [[5, 4, 3, 2, 1]]
-    monkeypatch.setattr(assessments, "PAGE_RULES", 5)
+    monkeypatch.setattr(assessments, "PAGE_BYTES", 700)
     assert await pages(5) == [[5, 4], [3, 2], [1]]
-    monkeypatch.setattr(assessments, "PAGE_RULES", 1)
+    monkeypatch.setattr(assessments, "PAGE_BYTES", 1)
     assert await pages(5) == [[5], [4], [3], [2], [1]]
     with pytest.raises(BadPageToken):
         await quality.api.ListAssessments(pb.ListAssessmentsRequest(parent=quality.name, page_token="x"), RPC)

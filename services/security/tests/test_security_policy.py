@@ -67,6 +67,7 @@ TABLE = {
         "officer steward foreign-officer foreign-steward homeless-officer admin",
     ),
     "department.create": ("System", "admin supervisor"),
+    "department.manage": ("Department", "admin supervisor"),
     "dataset.create": ("Department", "officer"),
     "dataset.update": ("Dataset", "officer steward"),
     "contract.adopt": ("Dataset", "officer"),
@@ -79,6 +80,10 @@ TABLE = {
     "load.start": ("Dataset", "officer steward machine"),
     "run.read": ("Department", f"{OWN} auditor admin"),
     "quarantine.read": ("Dataset", "officer steward"),
+    "score.read": ("System", f"{OWN} {FOREIGN} auditor admin"),
+    "work-order.list": ("System", f"{OWN} {FOREIGN} auditor admin"),
+    "work-order.read": ("Department", f"{OWN} auditor admin"),
+    "work-order.work": ("Department", "officer steward"),
     "work.lease": ("Department", "machine"),
     "work.list": ("System", "supervisor"),
     "agreement.read": ("System", f"{OWN} {FOREIGN} auditor"),
@@ -136,6 +141,36 @@ def test_no_door_is_open_that_the_table_does_not_name(decider: Decider, action: 
     for resource in (SYSTEM, DEPARTMENT, *DATASETS):
         expected = set(names.split()) if resource.type in types.split() else set()
         assert allowed(decider, action, resource) == expected, resource
+
+
+def test_the_machine_of_helm_test_opens_data_in_its_own_department_alone(decider: Decider) -> None:
+    test, other = "plaza-test", "ecology"
+    own = who("machine", test, "department-machine", "plaza-test-worker")
+    strangers = (
+        WHO["machine"],
+        WHO["supervisor"],
+        who("machine", test, "department-machine", "ecology-worker"),
+        who("machine", other, "department-machine", "plaza-test-worker"),
+        who("person", test, "department-machine", "plaza-test-worker"),
+        who("machine", test, "", "plaza-test-worker"),
+    )
+
+    def may(principal: Principal, department: str) -> set[str]:
+        dataset = Resource.of_dataset(f"departments/{department}/datasets/installation", city_level="public")
+        asked = {
+            "dataset.create": Resource.of_department(department),
+            **dict.fromkeys(
+                ("release.create", "release.withdraw", "dataset.update", "contract.adopt"), dataset
+            ),
+        }
+        return {
+            action for action, what in asked.items() if decider.decide(principal, action, what, None).allowed
+        }
+
+    assert may(own, test) == {"dataset.create", "release.create", "release.withdraw"}
+    assert may(own, other) == set()
+    for stranger in strangers:
+        assert may(stranger, test) == set(), stranger
 
 
 def test_assessments_are_shown_unless_the_dataset_is_not_shared(decider: Decider) -> None:

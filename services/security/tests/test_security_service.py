@@ -266,6 +266,7 @@ async def test_the_parts_fit_together_and_the_job_tables_exist(room: Room, tmp_p
         ledger_key_file=tmp_path / "ledger.pem",
         ledger_origin=ORIGIN,
         denied_file=None,
+        ask_for_leavers=False,
     )
     runtime = SimpleNamespace(database=room.database, grants=GrantVerifier(RING, "security"))
     parts = await build(settings, runtime)

@@ -91,6 +91,10 @@ class StorageKeysMissing(PermanentError):
     """The storage keys are brought by the administrator, and are not there yet."""
 
 
+class WorkersAuthorityMissing(TemporaryError):
+    """The authority of workers' certificates is not where it must be, or is none; a Job makes it."""
+
+
 class CatalogueUnavailable(TemporaryError):
     """The catalogue does not answer."""
 

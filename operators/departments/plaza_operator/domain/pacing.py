@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 SLOWEST = 10.0
 FASTEST = 0.5
-STEP_UP = 30.0
-"""Work that still waits after so long gets one worker more."""
 
 
 def backoff(failures: int) -> float:
@@ -22,34 +20,26 @@ def spread(name: str, period: float) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Scale:
-    """How many workers run, and since when so many."""
+class Queue:
+    """How many runs of a department a worker may take, and how many workers have."""
 
-    replicas: int
-    since: float
-
-
-NO_WORKERS = Scale(0, 0.0)
+    waiting: int
+    leased: int
 
 
-def scale(now: float, current: Scale, *, waits: bool, idle: bool, most: int) -> Scale:
+EMPTY = Queue(0, 0)
+
+
+def scale(current: int, queue: Queue, *, idle: bool, most: int) -> int:
     """The next number of workers.
 
-    Work that waits brings the first at once and one more every `STEP_UP`; all end together when nothing waits
-    and every worker has said by ending that it had nothing to do. Silence is no sign: a long load waits nowhere.
+    A worker for each run that waits or is worked on, at once. Fewer only when there is nothing to do and every worker
+    has said by ending that it had nothing: Kubernetes chooses whom it stops, and would stop one with a long load.
     """
-    if most == 0:
-        wanted = 0
-    elif waits and current.replicas == 0:
-        wanted = 1
-    elif waits and now - current.since >= STEP_UP:
-        wanted = current.replicas + 1
-    elif not waits and idle:
-        wanted = 0
-    else:
-        wanted = current.replicas
-    wanted = min(wanted, most)
-    return current if wanted == current.replicas else Scale(wanted, now)
+    needed = queue.waiting + queue.leased
+    if needed == 0 and idle:
+        return 0
+    return min(max(current, needed), most)
 
 
 def all_idle(pods: list[dict[str, object]]) -> bool:

@@ -36,6 +36,8 @@ class Platform:
     worker_idle_seconds: int
     worker_env: Mapping[str, str]
     """Further settings of every worker (log level, trace collector)."""
+    worker_tls: bool = False
+    """Workers call ingestion with a certificate."""
 
     def bucket(self, department: Department) -> str:
         """Where the department's files lie."""

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 from datetime import UTC, datetime
 from typing import Protocol
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
 import httpx
+import structlog
 
-from plaza_operator import metrics
+from plaza_operator import faults, metrics
 from plaza_operator.domain.errors import BucketTaken, StorageRefused, StorageUnavailable
+from plaza_operator.external import lifecycle
 from plaza_operator.external.sigv4 import signed
 
 _SYSTEM = "s3"
+_NOT_KNOWN = (400, 405, 501)
+"""What a gateway answers to a request that it does not know."""
+_log = structlog.get_logger("plaza_operator")
 TIMEOUT_SECONDS = 5.0
 
 
@@ -61,6 +68,8 @@ class Versitygw:
         self._admin = (admin_endpoint or endpoint).rstrip("/")
         self._region = region
         self._root = (access, secret)
+        self._lifecycles = True
+        """Whether the gateway knows lifecycle rules, as far as we know."""
         # No proxy of the environment: the storage is inside.
         self._http = httpx.AsyncClient(
             transport=httpx.AsyncHTTPTransport(
@@ -86,6 +95,8 @@ class Versitygw:
             # The owner alone has access; any policy could only open the bucket to somebody else.
             await self._ask("DELETE", f"{self._endpoint}/{bucket}", {"policy": ""}, accept=(200, 204))
             changes.append(f"policy of the bucket {bucket} taken away")
+        changes += await self._ensure_lifecycle(bucket)
+        metrics.WRITES.labels(_SYSTEM).inc(len(changes))
         return changes
 
     async def remove(self, bucket: str, access: str) -> None:
@@ -103,6 +114,29 @@ class Versitygw:
     async def close(self) -> None:
         """Ends all connections."""
         await self._http.aclose()
+
+    async def _ensure_lifecycle(self, bucket: str) -> list[str]:
+        """Parts of uploads that nobody finished are taken away: they fill the storage, and no listing shows them."""
+        if not self._lifecycles:
+            return []
+        place, query = f"{self._endpoint}/{bucket}", {"lifecycle": ""}
+        live = await self._ask("GET", place, query, accept=(200, 404, *_NOT_KNOWN))
+        if live.status_code == 200 and lifecycle.is_wanted(live.content):
+            return []
+        known = live.status_code == 404 or (live.status_code == 200 and lifecycle.is_one(live.content))
+        if known:
+            body = lifecycle.WANTED
+            made = await self._ask("PUT", place, query, body=body, md5=True, accept=(200, 204, *_NOT_KNOWN))
+            known = made.status_code not in _NOT_KNOWN
+        if not known:
+            self._lifecycles = False
+            _log.warning(
+                "the storage knows no lifecycle rules: parts of uploads that nobody finished stay until they are taken"
+                " away by hand",
+                endpoint=self._endpoint,
+            )
+            return []
+        return [f"lifecycle rule of the bucket {bucket} set"]
 
     async def _ensure_user(self, access: str, secret: str) -> str:
         keys = f"<Access>{escape(access)}</Access><Secret>{escape(secret)}</Secret>"
@@ -146,6 +180,7 @@ class Versitygw:
         body: str = "",
         key: tuple[str, str] | None = None,
         owner: str = "",
+        md5: bool = False,
         accept: tuple[int, ...] = (200, 201, 202, 204),
     ) -> httpx.Response:
         access, secret = key or self._root
@@ -163,10 +198,15 @@ class Versitygw:
         )
         if owner:
             headers["x-vgw-owner"] = owner
+        if md5:  # S3 wants it here: RFC 1864, no protection against anybody
+            headers["content-md5"] = base64.b64encode(
+                hashlib.md5(content, usedforsecurity=False).digest()
+            ).decode()
         try:
             answer = await self._http.request(method, address, content=content, headers=headers)
         except httpx.HTTPError as error:
             raise StorageUnavailable(f"the storage does not answer ({type(error).__name__})") from error
+        faults.called()
         if answer.status_code in accept:
             return answer
         text = f"{method} {httpx.URL(address).path}: {answer.status_code} {answer.text[:200]}"

@@ -11,7 +11,7 @@ import httpx
 from keycloak import KeycloakOpenIDConnection
 from keycloak.exceptions import KeycloakConnectionError, KeycloakError
 
-from plaza_operator import metrics
+from plaza_operator import faults, metrics
 from plaza_operator.domain.errors import KeycloakRefused, KeycloakUnavailable
 
 _SYSTEM = "keycloak"
@@ -82,6 +82,8 @@ class Keycloak:
     async def close(self) -> None:
         """Ends all connections."""
         await self._connection.aclose()
+        # python-keycloak asks for tokens over connections of their own.
+        await self._connection.keycloak_openid.connection.aclose()
 
     def _path(self, path: str) -> str:
         whole = f"admin/realms/{quote(self.realm)}"
@@ -104,6 +106,7 @@ class Keycloak:
                 if code in (400, 401, 403):
                     raise KeycloakRefused(f"Keycloak refuses the operator's own login ({code})") from error
                 raise KeycloakUnavailable(f"Keycloak gives no token ({code or 'no answer'})") from error
+        faults.called()
         return _answer(verb, path, response)
 
     async def _token(self) -> None:

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from plaza_operator import metrics
+from plaza_operator import faults, metrics
 from plaza_operator.domain.errors import DatabaseRefused, DatabaseUnavailable
 
 Connection = psycopg.AsyncConnection[tuple[object, ...]]
@@ -60,6 +60,7 @@ class Exchange:
                 raise DatabaseRefused(
                     f"the exchange database: {type(error).__name__} {error}"[:300]
                 ) from error
+        faults.called()
 
     async def opens_with(self, role: str, password: str) -> bool:
         """Does the role get in with this password? Raises DatabaseUnavailable."""
@@ -74,4 +75,5 @@ class Exchange:
                     return False
                 raise DatabaseUnavailable(f"the exchange database does not answer: {error}"[:300]) from error
             await connection.close()
+        faults.called()
         return True

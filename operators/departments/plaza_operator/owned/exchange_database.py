@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from psycopg import sql
 
 from plaza_operator import metrics
@@ -11,7 +13,13 @@ from plaza_operator.external.postgres import Connection, Exchange
 CONNECTION_LIMIT = 20
 _FACTS = """
 SELECT r.rolcanlogin AND r.rolconnlimit = %(limit)s,
-       r.rolsuper OR r.rolcreaterole OR r.rolcreatedb OR r.rolreplication OR r.rolbypassrls,
+       array_remove(ARRAY[
+           CASE WHEN r.rolsuper THEN 'SUPERUSER' END,
+           CASE WHEN r.rolcreaterole THEN 'CREATEROLE' END,
+           CASE WHEN r.rolcreatedb THEN 'CREATEDB' END,
+           CASE WHEN r.rolreplication THEN 'REPLICATION' END,
+           CASE WHEN r.rolbypassrls THEN 'BYPASSRLS' END
+       ], NULL),
        (SELECT pg_get_userbyid(n.nspowner) FROM pg_namespace n WHERE n.nspname = %(name)s),
        has_database_privilege(r.oid, current_database(), 'CONNECT'),
        has_database_privilege(r.oid, current_database(), 'CREATE'),
@@ -45,13 +53,11 @@ async def ensure(exchange: Exchange, department: Department, password: str) -> l
         assert found is not None
         opens, mighty, owner, connects, creates, path, member = found
         if mighty:
-            # Only a superuser can have given these; if only one can take them away, PostgreSQL says so.
-            await _run(
-                connection,
-                "ALTER ROLE {role} NOSUPERUSER NOCREATEROLE NOCREATEDB NOREPLICATION NOBYPASSRLS",
-                name,
-            )
-            changes.append(f"rights of {name} over the server taken away")
+            # Only these: PostgreSQL lets none but superusers so much as name SUPERUSER. What only they can take away it
+            # refuses, and the condition tells it.
+            rights = tuple(str(right) for right in cast("list[object]", mighty))
+            await _run(connection, f"ALTER ROLE {{role}} {' '.join(f'NO{one}' for one in rights)}", name)
+            changes.append(f"{', '.join(rights)} of {name} taken away")
         if not opens:
             await _run(connection, "ALTER ROLE {role} LOGIN CONNECTION LIMIT {limit}", name)
             changes.append(f"role {name} put right")

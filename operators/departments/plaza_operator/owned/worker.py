@@ -7,12 +7,13 @@ from typing import Any
 from plaza_operator.domain.children import DEPLOYMENT, Child, child, labels
 from plaza_operator.domain.platform import Platform
 from plaza_operator.domain.spec import Department
-from plaza_operator.owned import credentials
+from plaza_operator.owned import credentials, worker_certificate
 
 NAME = "worker"
 KIND = DEPLOYMENT
 SELECTOR = {"app.kubernetes.io/name": "plaza", "app.kubernetes.io/component": "worker"}
 SECRETS_AT = "/run/plaza/sources"
+TLS_AT = "/run/plaza/tls"
 _LEAST_CPU = "100m"
 
 
@@ -41,6 +42,14 @@ def _pod(department: Department, platform: Platform) -> dict[str, Any]:
         {"name": "cache", "mountPath": "/cache"},
         {"name": "sources", "mountPath": SECRETS_AT, "readOnly": True},
     ]
+    volumes: list[dict[str, Any]] = [
+        {"name": "cache", "emptyDir": {"sizeLimit": "20Gi"}},
+        {"name": "sources", "secret": {"secretName": credentials.SOURCES, "defaultMode": 0o440}},
+    ]
+    if platform.worker_tls:
+        mounts.append({"name": "tls", "mountPath": TLS_AT, "readOnly": True})
+        secret = {"secretName": worker_certificate.NAME, "defaultMode": 0o440}
+        volumes.append({"name": "tls", "secret": secret})
     pod: dict[str, Any] = {
         "serviceAccountName": NAME,
         "automountServiceAccountToken": False,
@@ -69,10 +78,7 @@ def _pod(department: Department, platform: Platform) -> dict[str, Any]:
                 "volumeMounts": mounts,
             }
         ],
-        "volumes": [
-            {"name": "cache", "emptyDir": {"sizeLimit": "20Gi"}},
-            {"name": "sources", "secret": {"secretName": credentials.SOURCES, "defaultMode": 0o440}},
-        ],
+        "volumes": volumes,
     }
     if platform.image_pull_secrets:
         pod["imagePullSecrets"] = [{"name": name} for name in platform.image_pull_secrets]
@@ -91,6 +97,10 @@ def _environment(department: Department, platform: Platform) -> list[dict[str, A
         "PLAZA_S3_REGION": platform.s3_region,
         **platform.worker_env,
     }
+    if platform.worker_tls:
+        plain["PLAZA_TLS_CERT_FILE"] = f"{TLS_AT}/tls.crt"
+        plain["PLAZA_TLS_KEY_FILE"] = f"{TLS_AT}/tls.key"
+        plain["PLAZA_TLS_CA_FILE"] = f"{TLS_AT}/ca.crt"
     secret = {
         "PLAZA_CLIENT_ID": (credentials.WORKER, "client-id"),
         "PLAZA_CLIENT_SECRET": (credentials.WORKER, "client-secret"),

@@ -19,6 +19,8 @@ BROWSER_FLOW = "plaza browser"
 FORMS_FLOW = f"{BROWSER_FLOW} forms"
 """Keycloak names the copies of subflows so."""
 ADMINISTRATORS_FLOW = "plaza administrators"
+ISSUERS_OWN = "realm-management"
+"""Keycloak's client whose roles are rights over the realm itself."""
 PASSWORD_POLICY = "length(12) and notUsername(undefined) and notEmail(undefined) and passwordHistory(5)"  # noqa: S105
 REPLICAS_AT_ONCE = 2
 """How often the newest refresh token may be spent again: several replicas of the console renew the same session at the
@@ -53,6 +55,8 @@ class RealmDefinition:
     default_scopes: tuple[str, ...]
     clients: tuple[tuple[Rep, str | None], ...]
     """Each with the realm role of its service account."""
+    issuer_roles: Mapping[str, frozenset[str]]
+    """Rights over the realm itself, by client; who is not named has none."""
     user_profile: Rep
     second_factor: bool
     """Administrators must have one."""
@@ -86,6 +90,11 @@ def define(
         scopes=tuple(content["clientScopes"]),
         default_scopes=tuple(content["defaultDefaultClientScopes"]),
         clients=tuple((_client(one, secrets, console_urls), role_of.get(one["clientId"])) for one in clients),
+        issuer_roles={
+            user["serviceAccountClientId"]: frozenset(user["clientRoles"][ISSUERS_OWN])
+            for user in content["users"]
+            if "clientRoles" in user
+        },
         user_profile=json.loads(profile["config"]["kc.user.profile.config"][0]),
         second_factor=second_factor,
     )

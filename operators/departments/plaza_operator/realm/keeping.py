@@ -14,6 +14,7 @@ from plaza_operator.domain.pacing import backoff
 from plaza_operator.external.keycloak import Exists, Keycloak, Missing
 from plaza_operator.owned.identity import differs, ensure_client, ensure_mappers
 from plaza_operator.realm.definition import RealmDefinition, Rep, define
+from plaza_operator.realm.issuer_roles import ensure_issuer_roles
 from plaza_operator.realm.second_factor import ensure_second_factor
 from plaza_operator.settings import RealmSettings
 
@@ -68,6 +69,9 @@ async def ensure_realm(keycloak: Keycloak, wanted: RealmDefinition) -> list[str]
     changes += await _profile(keycloak, wanted)
     for client, role in wanted.clients:
         changes += await ensure_client(keycloak, client, role)
+        if role is not None:
+            rights = wanted.issuer_roles.get(client["clientId"], frozenset())
+            changes += await ensure_issuer_roles(keycloak, client["clientId"], rights)
     if wanted.second_factor:
         changes += await ensure_second_factor(keycloak)
     return changes
@@ -83,7 +87,11 @@ async def _settings(keycloak: Keycloak, wanted: RealmDefinition) -> list[str]:
             changes.append(f"realm {wanted.name} made")
         except Exists:
             pass
-        live = await keycloak.get("")
+        try:
+            live = await keycloak.get("")
+        except Missing as error:
+            # Keys take their time: an earlier try, whose answer we did not wait for, is still making it.
+            raise KeycloakUnavailable(f"the realm {wanted.name} is being made") from error
     if differs(live, wanted.settings):
         await keycloak.put("", wanted.settings)
         changes.append(

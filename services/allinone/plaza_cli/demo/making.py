@@ -35,13 +35,13 @@ async def ensure(http: httpx.AsyncClient, url: str, token_of: TokenOf, made: Pat
         body = {"displayName": title, "displayNameEn": title_en, "providerCode": code}
         await admin.make("departments", {"departmentId": department}, body)
     # Departments side by side: each has a worker of its own.
-    counts = await asyncio.gather(*(_fill(http, url, token_of, department) for department in DEPARTMENTS))
+    counts = await asyncio.gather(*(fill(http, url, token_of, department) for department in DEPARTMENTS))
     await asyncio.to_thread(made.touch, 0o600)
     return sum(counts)
 
 
-async def _fill(http: httpx.AsyncClient, url: str, token_of: TokenOf, department: str) -> int:
-    """One department's datasets, with rows; public ones released."""
+async def fill(http: httpx.AsyncClient, url: str, token_of: TokenOf, department: str) -> int:
+    """One department's datasets, with rows; public ones released. Answers how many were made. Raises DemoFailed."""
     datasets = [dataset for dataset in DATASETS if dataset.department == department]
     if not datasets:
         return 0

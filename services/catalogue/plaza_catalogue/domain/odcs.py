@@ -7,16 +7,14 @@ What the standard has no word for travels in `customProperties`, its own place f
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict
 from plaza.common.v1 import contract_pb2 as pb
-from plaza.common.v1 import grades_pb2
 
 from plaza_catalogue.domain import odcs_yaml
+from plaza_catalogue.domain.odcs_quality import custom, render_rule, rule_field
 
 API_VERSION = "v3.1.0"
 LOGICAL_TYPES: dict[str, pb.FieldType.ValueType] = {
@@ -27,18 +25,7 @@ LOGICAL_TYPES: dict[str, pb.FieldType.ValueType] = {
     "date": pb.FIELD_TYPE_DATE,
     "timestamp": pb.FIELD_TYPE_TIMESTAMP,
 }
-DIMENSIONS: dict[str, grades_pb2.Dimension.ValueType] = {
-    "accuracy": grades_pb2.DIMENSION_ACCURACY,
-    "completeness": grades_pb2.DIMENSION_COMPLETENESS,
-    "consistency": grades_pb2.DIMENSION_CONSISTENCY,
-    "timeliness": grades_pb2.DIMENSION_TIMELINESS,
-    "uniqueness": grades_pb2.DIMENSION_UNIQUENESS,
-    # The standard's word for 规范性.
-    "conformity": grades_pb2.DIMENSION_VALIDITY,
-}
-ENGINE = "plaza"
 _TYPE_WORDS = {number: word for word, number in LOGICAL_TYPES.items()}
-_DIMENSION_WORDS = {number: word for word, number in DIMENSIONS.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +55,9 @@ def render(document: ContractDocument) -> str:
         data["description"] = {"purpose": document.description}
     table: dict[str, Any] = {"name": "table", "logicalType": "object", "physicalType": "table"}
     table["properties"] = [_property(contract, item) for item in contract.fields]
-    if quality := [_rule(rule) for rule in contract.rules if not rule_field(rule)]:
+    if quality := [render_rule(rule) for rule in contract.rules if not rule_field(rule)]:
         table["quality"] = quality
-    custom = _custom(
+    extra = custom(
         delimiter=contract.format.delimiter,
         missingValues=list(contract.format.missing_values),
         fileType=contract.format.type,
@@ -80,19 +67,8 @@ def render(document: ContractDocument) -> str:
         steps=[MessageToDict(step, preserving_proto_field_name=True) for step in contract.steps],
         ruleOrder=_order(contract),
     )
-    data["schema"] = [table | custom]
+    data["schema"] = [table | extra]
     return odcs_yaml.dump(data)
-
-
-def rule_field(rule: pb.QualityRule) -> str:
-    """The one field a rule belongs to; empty for rules about the table."""
-    match rule.WhichOneof("check"):
-        case "not_null":
-            return rule.not_null.field
-        case "range":
-            return rule.range.field
-        case _:
-            return ""
 
 
 def _property(contract: pb.Contract, item: pb.Field) -> dict[str, Any]:
@@ -108,36 +84,9 @@ def _property(contract: pb.Contract, item: pb.Field) -> dict[str, Any]:
         data["required"] = True
     if item.name in contract.key:
         data |= {"primaryKey": True, "primaryKeyPosition": list(contract.key).index(item.name) + 1}
-    if quality := [_rule(rule) for rule in contract.rules if rule_field(rule) == item.name]:
+    if quality := [render_rule(rule) for rule in contract.rules if rule_field(rule) == item.name]:
         data["quality"] = quality
-    return data | _custom(unit=item.unit, codeList=item.code_list, missingValues=list(item.missing_values))
-
-
-def _rule(rule: pb.QualityRule) -> dict[str, Any]:
-    data: dict[str, Any] = {"id": rule.id}
-    if rule.title:
-        data["name"] = rule.title
-    if rule.dimension in _DIMENSION_WORDS:
-        data["dimension"] = _DIMENSION_WORDS[rule.dimension]
-    failing = Decimal(100) - _threshold(rule)
-    match rule.WhichOneof("check"):
-        case "not_null":
-            data |= {"type": "library", "metric": "nullValues"}
-            data |= {"mustBeLessOrEqualTo": _number(float(failing)), "unit": "percent"}
-        case "unique":
-            data |= {"type": "library", "metric": "duplicateValues"}
-            data |= {"arguments": {"properties": list(rule.unique.fields)}}
-            data |= {"mustBeLessOrEqualTo": _number(float(failing)), "unit": "percent"}
-        case "range":
-            bounds = {
-                bound: _number(getattr(rule.range, bound))
-                for bound in ("minimum", "maximum")
-                if rule.range.HasField(bound)
-            }
-            passing = {"thresholdPercent": _number(float(_threshold(rule)))}
-            data |= {"type": "custom", "engine": ENGINE}
-            data["implementation"] = {"check": "range"} | bounds | passing
-    return data | _custom(weight=_number(rule.weight) if rule.weight else None)
+    return data | custom(unit=item.unit, codeList=item.code_list, missingValues=list(item.missing_values))
 
 
 def _order(contract: pb.Contract) -> list[str]:
@@ -146,22 +95,3 @@ def _order(contract: pb.Contract) -> list[str]:
     met += [r.id for r in contract.rules if not rule_field(r)]
     ids = [rule.id for rule in contract.rules]
     return ids if ids != met else []
-
-
-def _threshold(rule: pb.QualityRule) -> Decimal:
-    # Nine decimals: the difference to 100 is then exact in decimal and in binary, so it survives the way back.
-    return round(Decimal(repr(rule.threshold_percent)), 9)
-
-
-def _number(value: float) -> int | float:
-    """A whole number without its `.0`; minus zero stays itself, so that what is read is what was written."""
-    whole = value.is_integer() and abs(value) < 2**53 and not (value == 0 and math.copysign(1, value) < 0)
-    return int(value) if whole else value
-
-
-def _custom(**values: Any) -> dict[str, Any]:
-    """`customProperties` with those that say something."""
-    said = [
-        {"property": name, "value": value} for name, value in values.items() if value not in ("", [], None)
-    ]
-    return {"customProperties": said} if said else {}

@@ -43,12 +43,32 @@ class CatalogueServicer(catalogue_pb2_grpc.CatalogueServiceServicer):
     async def ListDepartments(
         self, request: pb.ListDepartmentsRequest, rpc: ServicerContext
     ) -> pb.ListDepartmentsResponse:
-        return await self._departments.list(request)
+        return await self._departments.page(request)
 
     async def CreateDepartment(
         self, request: pb.CreateDepartmentRequest, rpc: ServicerContext
     ) -> pb.Department:
         return await self._departments.create(request)
+
+    async def UpdateDepartment(
+        self, request: pb.UpdateDepartmentRequest, rpc: ServicerContext
+    ) -> pb.Department:
+        return await self._departments.update(request)
+
+    async def ArchiveDepartment(
+        self, request: pb.ArchiveDepartmentRequest, rpc: ServicerContext
+    ) -> pb.Department:
+        return await self._departments.archive(request)
+
+    async def ActivateDepartment(
+        self, request: pb.ActivateDepartmentRequest, rpc: ServicerContext
+    ) -> pb.Department:
+        return await self._departments.activate(request)
+
+    async def ListDepartmentVersions(
+        self, request: pb.ListDepartmentVersionsRequest, rpc: ServicerContext
+    ) -> pb.ListDepartmentVersionsResponse:
+        return await self._departments.versions(request)
 
     async def CreateDataset(self, request: pb.CreateDatasetRequest, rpc: ServicerContext) -> pb.Dataset:
         return await self._registration.create(request)

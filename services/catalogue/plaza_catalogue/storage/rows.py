@@ -26,7 +26,15 @@ def department_of(row: Row) -> pb.Department:
         provider_code=row["provider_code"],
         dataset_count=row["dataset_count"],
         etag=row["etag"],
+        state=department_state(row["state"]),
+        metadata_version=row["metadata_version"],
+        create_time=moment(row["create_time"]),
+        update_time=moment(row["update_time"] or row["create_time"]),
     )
+
+
+def department_state(word: str) -> pb.DepartmentState.ValueType:
+    return pb.DepartmentState.Value(f"DEPARTMENT_STATE_{word.upper()}")
 
 
 def name_of(row: Row) -> DatasetName:

@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from plaza_catalogue.domain import datasets as rules
 from plaza_catalogue.domain import directory_cells, directory_entries, directory_plan, sheet_csv, sheet_xlsx
+from plaza_catalogue.domain.departments import check_active
 from plaza_catalogue.domain.directory_entries import Reading, Remark
 from plaza_catalogue.domain.directory_plan import Plan, Planned
 from plaza_catalogue.storage import datasets, departments, search, source_systems
@@ -57,7 +58,8 @@ class DirectoryFiles:
 
     async def receive(self, messages: AsyncIterator[pb.ImportDirectoryRequest]) -> pb.ImportDirectoryResponse:
         """Raises OutOfTurn, CutOff, EmptyFile, FileTooLarge, UnreadableSpreadsheet, DirectoryRefused,
-        UnknownDepartment, DirectoryMoved, NotPermitted. With `validate_only` problems are the answer, no error."""
+        UnknownDepartment, DepartmentArchived, DirectoryMoved, NotPermitted. With `validate_only` problems are the
+        answer, no error."""
         header = await header_of(messages)
         department = parse_department(header.parent)
         principal = self._world.policy.authorize("dataset.create", Resource.of_department(department))
@@ -77,12 +79,14 @@ class DirectoryFiles:
     ) -> Plan:
         try:
             async with self._world.database.transaction(Scope.of(principal)) as connection:
-                if write:
-                    await departments.hold(connection, department)
                 reader = within(connection)
-                owner = await departments.find(reader, department)
+                if write:
+                    owner = await departments.find_to_change(connection, department)
+                else:
+                    owner = await departments.find(reader, department)
                 if owner is None:
                     raise unknown_department(department)
+                check_active(owner)
                 directory = directory_plan.Directory(
                     owner,
                     # Held, so that nobody changes them before the transaction ends.

@@ -17,15 +17,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from plaza_catalogue.domain import datasets as rules
 from plaza_catalogue.domain.updates import merged
-from plaza_catalogue.storage import datasets, departments, search
+from plaza_catalogue.storage import datasets, search
 from plaza_catalogue.usecases.changes import change_of
 from plaza_catalogue.usecases.code_lists import check_code_lists
-from plaza_catalogue.usecases.ports import (
-    World,
-    check_etag,
-    unknown_dataset,
-    unknown_department,
-)
+from plaza_catalogue.usecases.departments import registering
+from plaza_catalogue.usecases.ports import World, check_etag, unknown_dataset
 from plaza_catalogue.usecases.source_systems import check_source_system
 
 REGISTERED = "city.plaza.catalogue.dataset.registered.v1"
@@ -48,7 +44,7 @@ class Registration:
 
     async def create(self, request: pb.CreateDatasetRequest) -> pb.Dataset:
         """Raises IncompleteDataset, BadContract, UnknownCodeList, UnknownDepartment, WrongSourceSystem,
-        SourceSystemRetired, DatasetExists, CodeTaken, RequestIdReused."""
+        SourceSystemRetired, DepartmentArchived, DatasetExists, CodeTaken, RequestIdReused."""
         department = parse_department(request.parent)
         name = DatasetName(department, DatasetId(check_id(request.dataset_id, "dataset_id")))
         principal = self._world.policy.authorize("dataset.create", Resource.of_department(department))
@@ -63,9 +59,7 @@ class Registration:
     async def _insert(
         self, connection: AsyncConnection, principal: Principal, name: DatasetName, given: pb.Dataset
     ) -> None:
-        owner = await departments.find(within(connection), name.department)
-        if owner is None:
-            raise unknown_department(name.department)
+        owner = await registering(connection, name.department)
         dataset = pb.Dataset()
         dataset.CopyFrom(given)
         await check_source_system(connection, name, pb.Dataset(), dataset)

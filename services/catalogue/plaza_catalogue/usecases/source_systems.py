@@ -21,6 +21,7 @@ from plaza_catalogue.domain.source_systems import SourceSystemId, SourceSystemNa
 from plaza_catalogue.domain.updates import changed_fields, merged
 from plaza_catalogue.storage import datasets, departments, search, source_systems
 from plaza_catalogue.usecases.changes import change_of
+from plaza_catalogue.usecases.departments import registering
 from plaza_catalogue.usecases.ports import NEWEST, World, check_etag, unknown_department
 
 CREATED = "city.plaza.catalogue.source_system.created.v1"
@@ -43,16 +44,15 @@ class SourceSystems:
         self._world = world
 
     async def create(self, request: pb.CreateSourceSystemRequest) -> pb.SourceSystem:
-        """Raises UnknownDepartment, SourceSystemExists, RequestIdReused, NotPermitted."""
+        """Raises UnknownDepartment, DepartmentArchived, SourceSystemExists, RequestIdReused, NotPermitted."""
         department = parse_department(request.parent)
         name = SourceSystemName(
             department, SourceSystemId(check_id(request.source_system_id, "source_system_id"))
         )
         principal = self._authorize(name)
         async with self._world.database.transaction(Scope.of(principal)) as connection:
-            if await departments.find(within(connection), department) is None:
-                raise unknown_department(department)
             if await is_first(connection, principal, request.request_id, request, (department, str(name))):
+                await registering(connection, department)
                 await self._insert(connection, principal, name, request.source_system)
             made = await _found(within(connection), name)
         self._world.outbox.wake()

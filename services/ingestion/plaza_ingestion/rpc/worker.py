@@ -48,4 +48,7 @@ class WorkerServicer(worker_pb2_grpc.WorkerServiceServicer):
     async def ListWaitingDepartments(
         self, request: pb.ListWaitingDepartmentsRequest, rpc: ServicerContext
     ) -> pb.ListWaitingDepartmentsResponse:
-        return pb.ListWaitingDepartmentsResponse(departments=await self._leases.waiting_departments())
+        queues = await self._leases.queues()
+        return pb.ListWaitingDepartmentsResponse(
+            departments=[one.department for one in queues if one.waiting], queues=queues
+        )

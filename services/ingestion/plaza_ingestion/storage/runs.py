@@ -182,13 +182,17 @@ async def next_lost(connection: AsyncConnection, now: datetime) -> StoredRun | N
     )
 
 
-async def waiting_departments(connection: AsyncConnection, now: datetime) -> list[str]:
-    """Ids of departments with a run that a worker may take."""
+async def queues(connection: AsyncConnection, now: datetime) -> dict[str, tuple[int, int]]:
+    """By department's id: how many runs a worker may take, and how many are on lease. Those without are left out."""
     found = await connection.execute(
-        text(f"SELECT DISTINCT r.department FROM runs r WHERE {_WAITING} ORDER BY 1"),  # noqa: S608
+        text(
+            f"SELECT r.department, count(*) FILTER (WHERE {_WAITING}) AS waiting,"  # noqa: S608
+            " count(*) FILTER (WHERE r.state IN ('leased', 'running') AND r.lease_until > :now) AS leased"
+            " FROM runs r WHERE r.state IN ('queued', 'leased', 'running') GROUP BY r.department"
+        ),
         {"now": now},
     )
-    return [row.department for row in found]
+    return {row.department: (row.waiting, row.leased) for row in found}
 
 
 async def page(

@@ -124,13 +124,13 @@ async def due(connection: AsyncConnection, department: str, now: datetime) -> So
     return SourceName(row.department, row.source) if row is not None else None
 
 
-async def due_departments(connection: AsyncConnection, now: datetime) -> list[str]:
-    """Ids of departments with a source whose time has come."""
+async def due_counts(connection: AsyncConnection, now: datetime) -> dict[str, int]:
+    """By department's id: of how many sources the time has come."""
     found = await connection.execute(
-        text(f"SELECT DISTINCT s.department FROM sources s WHERE {_DUE}"),  # noqa: S608
+        text(f"SELECT s.department, count(*) AS due FROM sources s WHERE {_DUE} GROUP BY 1"),  # noqa: S608
         {"now": now},
     )
-    return [row.department for row in found]
+    return {row.department: row.due for row in found}
 
 
 async def save(connection: AsyncConnection, name: SourceName, **changes: Any) -> None:

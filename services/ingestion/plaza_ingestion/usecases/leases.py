@@ -193,14 +193,24 @@ class Leases:
             )
         await asyncio.to_thread(self._world.staging.forget, run.department, run.run)
 
-    async def waiting_departments(self) -> list[str]:
-        """Resource names, sorted. Raises NotPermitted."""
+    async def queues(self) -> list[worker_pb2.DepartmentQueue]:
+        """By department's name, those with work only. Raises NotPermitted."""
         principal = self._world.policy.authorize("work.list", Resource.system())
         async with self._world.database.transaction(Scope.of(principal)) as connection:
             now = self._world.now()
-            waiting = set(await runs.waiting_departments(connection, now))
-            waiting.update(await sources.due_departments(connection, now))
-        return [f"departments/{department}" for department in sorted(waiting)]
+            known = await runs.queues(connection, now)
+            due = await sources.due_counts(connection, now)
+        found = []
+        for department in sorted({*known, *due}):
+            waiting, leased = known.get(department, (0, 0))
+            found.append(
+                worker_pb2.DepartmentQueue(
+                    department=f"departments/{department}",
+                    waiting=waiting + due.get(department, 0),
+                    leased=leased,
+                )
+            )
+        return [one for one in found if one.waiting or one.leased]
 
     async def sweep(self) -> None:
         """For ever: ends runs that were lost too often, also where no worker asks any more."""

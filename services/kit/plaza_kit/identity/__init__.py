@@ -6,6 +6,7 @@ our services calls another. Both speak OpenID Connect as Keycloak 26 does, and n
 
 from __future__ import annotations
 
+from .closed_accounts import ClosedAccounts
 from .errors import BadToken, ClientRefused, IssuerUnavailable, TokenExpired
 from .principal import Principal, PrincipalKind
 from .service_tokens import ServiceTokens
@@ -16,6 +17,7 @@ __all__ = [
     "LEEWAY_SECONDS",
     "BadToken",
     "ClientRefused",
+    "ClosedAccounts",
     "IssuerUnavailable",
     "Principal",
     "PrincipalKind",

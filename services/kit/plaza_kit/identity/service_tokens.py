@@ -32,14 +32,17 @@ class ServiceTokens:
         client_id: str,
         client_secret: str,
         *,
+        scope: str = "",
         connect_to: str = "",
         http: httpx.AsyncClient | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`connect_to`: as in `issuer_client`; `clock` in seconds, only differences count."""
+        """`scope`: beside the client's default scopes; `connect_to`: as in `issuer_client`; `clock` in seconds, only
+        differences count."""
         self.issuer = issuer
         self.client_id = client_id
         self._secret = client_secret
+        self._scope = scope
         self._clock = clock
         self._own_http = http is None
         self._http = http if http is not None else issuer_client(issuer, connect_to)
@@ -70,6 +73,10 @@ class ServiceTokens:
                 held.renew_at = min(self._clock() + _RETRY_SECONDS, held.usable_until)
             return held.value
 
+    def forget(self) -> None:
+        """The token that is held is of no use: the next call gets another."""
+        self._held = None
+
     async def aclose(self) -> None:
         """Ends the connections to the issuer, unless the client was given from outside."""
         if self._own_http:
@@ -85,7 +92,7 @@ class ServiceTokens:
             "grant_type": "client_credentials",
             "client_id": self.client_id,
             "client_secret": self._secret,
-        }
+        } | ({"scope": self._scope} if self._scope else {})
         try:
             response = await self._http.post(endpoint, data=form, headers={"accept": "application/json"})
         except httpx.HTTPError as error:

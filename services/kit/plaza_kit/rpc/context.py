@@ -19,6 +19,11 @@ def set_caller(principal: Principal | None) -> None:
     _caller.set(principal)
 
 
+def found() -> Principal | None:
+    """The verified caller; None where the request brought no token."""
+    return _caller.get()
+
+
 def caller() -> Principal:
     """The verified caller of the current request. Raises NoCaller when the method was called without a token."""
     principal = _caller.get()

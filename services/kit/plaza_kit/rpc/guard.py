@@ -20,10 +20,11 @@ from opentelemetry import trace
 from plaza.common.v1 import annotations_pb2
 
 from plaza_kit import telemetry
-from plaza_kit.errors import FieldViolation, InvalidArgument, PlazaError
-from plaza_kit.identity import TokenVerifier
+from plaza_kit.errors import FieldViolation, InvalidArgument, PermissionDenied, PlazaError
+from plaza_kit.identity import Principal, TokenVerifier
 from plaza_kit.rpc import context
 from plaza_kit.rpc.status import DETAILS_KEY, code_of, internal, status_of, to_status
+from plaza_kit.rpc.tls import department_of
 
 _log = telemetry.log("rpc")
 _validator = protovalidate.Validator()
@@ -31,6 +32,10 @@ _validator = protovalidate.Validator()
 
 class InvalidRequest(InvalidArgument):
     """The request breaks a rule that the contract declares; each violation names its field."""
+
+
+class AnothersToken(PermissionDenied):
+    """The certificate names a department's worker, and the token is not of that department."""
 
 
 def validate(request: Message) -> None:
@@ -100,8 +105,11 @@ def is_anonymous(method: str) -> bool:
 class Guard(grpc.aio.ServerInterceptor):
     """Wraps every handler of a server."""
 
-    def __init__(self, verifier: TokenVerifier) -> None:
+    def __init__(self, verifier: TokenVerifier, still_in: Callable[[Principal], None] | None = None) -> None:
+        """`still_in` raises for callers whose accounts were closed after their tokens were made: asked before each call
+        and before each answer of a stream."""
         self._verifier = verifier
+        self._still_in = still_in
         self._guarded: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
         """By method; only methods that exist, so it has a bound."""
 
@@ -134,7 +142,7 @@ class Guard(grpc.aio.ServerInterceptor):
     def _unary(self, method: str, behaviour: Any) -> Any:
         async def call(request: Any, rpc: grpc.aio.ServicerContext[Any, Any]) -> Any:
             async with _Call(method, rpc) as measured:
-                await self._admit(method, request, measured.metadata)
+                await self._admit(method, request, measured.metadata, rpc)
                 response = await behaviour(request, rpc)
                 measured.code = grpc.StatusCode.OK
                 return response
@@ -144,21 +152,44 @@ class Guard(grpc.aio.ServerInterceptor):
     def _stream(self, method: str, behaviour: Any) -> Any:
         async def call(request: Any, rpc: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
             async with _Call(method, rpc) as measured:
-                await self._admit(method, request, measured.metadata)
+                await self._admit(method, request, measured.metadata, rpc)
+                principal = context.found()
                 async for response in behaviour(request, rpc):
+                    if principal is not None and self._still_in is not None:
+                        self._still_in(principal)
                     yield response
                 measured.code = grpc.StatusCode.OK
 
         return call
 
-    async def _admit(self, method: str, request: Any, metadata: Mapping[str, str]) -> None:
+    async def _admit(
+        self,
+        method: str,
+        request: Any,
+        metadata: Mapping[str, str],
+        rpc: grpc.aio.ServicerContext[Any, Any],
+    ) -> None:
         scheme, _, token = metadata.get("authorization", "").partition(" ")
         principal = await self._verifier.verify(token.strip()) if scheme.lower() == "bearer" else None
+        if (department := department_of(rpc.auth_context())) is not None:
+            _same_department(principal, department)
+        if principal is not None and self._still_in is not None:
+            self._still_in(principal)
         context.set_caller(principal)
         if principal is None and not is_anonymous(method):
             context.caller()
         if isinstance(request, Message):
             validate(request)
+
+
+def _same_department(principal: Principal | None, department: str) -> None:
+    """A token that somebody took from elsewhere is of no use on a worker's connection."""
+    if principal is None or principal.departments != {department}:
+        raise AnothersToken(
+            f"the connection is that of the worker of {department}, the token is not",
+            remedy="A worker calls with the token of its own department's client.",
+            facts={"department": department},
+        )
 
 
 class _Call:

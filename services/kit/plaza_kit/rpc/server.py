@@ -15,7 +15,7 @@ from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
 from plaza_kit import telemetry
-from plaza_kit.identity import TokenVerifier
+from plaza_kit.identity import Principal, TokenVerifier
 from plaza_kit.rpc.guard import Guard
 from plaza_kit.rpc.tls import CurrentIdentity, server_credentials
 
@@ -67,12 +67,13 @@ class Server:
         registrations: Sequence[Registration],
         service_names: Sequence[str],
         tls: CurrentIdentity | None = None,
+        still_in: Callable[[Principal], None] | None = None,
     ) -> None:
         """`listen`: `unix:/path` (made 0600) or `host:port`; `service_names`: full proto names, for health; `tls`: on a
-        `host:port` only callers with a certificate of the same authority are heard."""
+        `host:port` only callers with a certificate of the same authority are heard; `still_in`: as in `Guard`."""
         self.listen = listen
         self._tls = tls
-        self._server = grpc.aio.server(interceptors=[Guard(verifier)], options=list(SERVER_OPTIONS))
+        self._server = grpc.aio.server(interceptors=[Guard(verifier, still_in)], options=list(SERVER_OPTIONS))
         self._health = HealthServicer()
         self._names = ["", *service_names]
         by_name = _ByName(self._server)

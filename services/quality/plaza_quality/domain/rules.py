@@ -2,54 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
-from typing import TypeAlias
 
 from plaza.common.v1 import contract_pb2, grades_pb2
-from plaza_kit.errors import InvalidArgument
+
+from plaza_quality.domain.check_messages import UnknownCheck as UnknownCheck
+from plaza_quality.domain.check_messages import check_of
+from plaza_quality.domain.checks import Check, kind_of
+from plaza_quality.domain.checks import Dimension as Dimension
+from plaza_quality.domain.checks import InRange as InRange
+from plaza_quality.domain.checks import NotNull as NotNull
+from plaza_quality.domain.checks import Unique as Unique
 
 
-class UnknownCheck(InvalidArgument):
-    """The contract has a rule that this version of the service cannot check."""
+class Severity(StrEnum):
+    """How bad it is when a rule is not met."""
 
-
-class Dimension(StrEnum):
-    """The six dimensions of quality, in the order in which they are shown."""
-
-    ACCURACY = "accuracy"
-    COMPLETENESS = "completeness"
-    CONSISTENCY = "consistency"
-    TIMELINESS = "timeliness"
-    UNIQUENESS = "uniqueness"
-    VALIDITY = "validity"
-
-
-@dataclass(frozen=True, slots=True)
-class NotNull:
-    """A row passes when the field has a value."""
-
-    field: str
-
-
-@dataclass(frozen=True, slots=True)
-class InRange:
-    """A row passes when the value lies between the bounds, both included; NaN lies nowhere."""
-
-    field: str
-    minimum: float | None
-    maximum: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Unique:
-    """Of rows with the same values the first passes; an absent value equals an absent value."""
-
-    fields: tuple[str, ...]
-
-
-Check: TypeAlias = NotNull | InRange | Unique
+    MINOR = "minor"
+    MAJOR = "major"
+    SEVERE = "severe"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,37 +37,27 @@ class Rule:
     weight: Fraction
     """Greater than 0."""
     check: Check
+    indicator: str = ""
+    """Of GB/T 36344-2018; empty: the usual one of the check."""
+    severity: Severity = Severity.MINOR
+
+    @property
+    def counts_for(self) -> str:
+        """The indicator of GB/T 36344-2018."""
+        return self.indicator or kind_of(self.check).indicator
 
 
-def rule_of(message: contract_pb2.QualityRule) -> Rule:
-    """A rule of a registered contract. Raises UnknownCheck."""
+def rule_of(message: contract_pb2.QualityRule, code_lists: Mapping[str, str] | None = None) -> Rule:
+    """A rule of a registered contract; `code_lists`: those that its fields have. Raises UnknownCheck."""
+    severity = contract_pb2.RuleSeverity.Name(message.severity).removeprefix("RULE_SEVERITY_").lower()
     return Rule(
         dimension=Dimension(grades_pb2.Dimension.Name(message.dimension).removeprefix("DIMENSION_").lower()),
         threshold=_as_written(message.threshold_percent),
         weight=_as_written(message.weight) or Fraction(1),
-        check=_check(message),
+        check=check_of(message, code_lists or {}),
+        indicator=message.indicator,
+        severity=Severity.MINOR if not message.severity else Severity(severity),
     )
-
-
-def _check(message: contract_pb2.QualityRule) -> Check:
-    match message.WhichOneof("check"):
-        case "not_null":
-            return NotNull(message.not_null.field)
-        case "range":
-            bounds = message.range
-            return InRange(
-                bounds.field,
-                bounds.minimum if bounds.HasField("minimum") else None,
-                bounds.maximum if bounds.HasField("maximum") else None,
-            )
-        case "unique":
-            return Unique(tuple(message.unique.fields))
-        case _:
-            raise UnknownCheck(
-                f"rule {message.id}: its check is not known here",
-                remedy="bring the quality service to the version of the catalogue",
-                facts={"rule": message.id},
-            )
 
 
 def _as_written(value: float) -> Fraction:

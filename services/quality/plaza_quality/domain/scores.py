@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
 from typing import Final
 
-from plaza_quality.domain.counting import Counts, Finding
+from plaza_quality.domain.counting import Counted, Counts, Finding
+from plaza_quality.domain.indicators import Indicator, indicators
 from plaza_quality.domain.rules import Dimension, Rule
 
 PLACES: Final = 4
@@ -42,6 +43,8 @@ class RuleResult:
     pass_rate: Fraction | None
     """Percent; None when no row was judged."""
     met: bool
+    indicator: str = ""
+    """Of GB/T 36344-2018, that it counts for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,18 @@ class Assessment:
     score: Fraction | None
     light: Light | None
     """None exactly when there is no score."""
+    indicators: tuple[Indicator, ...] = ()
+    """By code; those for which a rule judged something."""
+    rows_passed: int | None = None
+    """Rows that break no rule."""
+    broken_together: tuple[tuple[tuple[int, ...], int], ...] = ()
+    """Rules that rows break together, by number, with the rows; the most frequent first."""
+
+
+def assessed(rules: Sequence[Rule], counted: Counted, profile: LightProfile) -> Assessment:
+    """What was counted in a version, and what follows from it."""
+    made = assess(rules, counted.rows, counted.findings, profile)
+    return replace(made, rows_passed=counted.rows_passed, broken_together=counted.broken_together)
 
 
 def assess(rules: Sequence[Rule], rows: int, found: Sequence[Finding], profile: LightProfile) -> Assessment:
@@ -73,7 +88,8 @@ def assess(rules: Sequence[Rule], rows: int, found: Sequence[Finding], profile: 
             dimensions.append((dimension, score))
     score = weighted_mean((rate, rule.weight) for rule, rate in rates)
     shown = light(score, [score for _, score in dimensions], profile)
-    return Assessment(rows, results, tuple(dimensions), score, shown)
+    counted = ((rule.counts_for, finding.counts) for rule, finding in zip(rules, found, strict=True))
+    return Assessment(rows, results, tuple(dimensions), score, shown, indicators(counted))
 
 
 def pass_rate(counts: Counts) -> Fraction | None:
@@ -113,4 +129,4 @@ def score_text(rate: Fraction | None) -> str:
 
 def _result(rule: Rule, finding: Finding) -> RuleResult:
     rate = pass_rate(finding.counts)
-    return RuleResult(finding, rate, rate is None or rate >= rule.threshold)
+    return RuleResult(finding, rate, rate is None or rate >= rule.threshold, rule.counts_for)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from zoneinfo import ZoneInfo
+
 from plaza.common.v1 import events_pb2_grpc
-from plaza.quality.v1 import quality_pb2_grpc
+from plaza.quality.v1 import quality_pb2_grpc, scores_pb2_grpc, work_orders_pb2_grpc
 from plaza_kit.db.inbox import EventSink
 from plaza_kit.service import Parts, Runtime, ServiceSpec
 from plaza_lake.tables import Lake
 
 from plaza_quality.domain.scores import LightProfile
 from plaza_quality.rpc.peers import CataloguePeer, SecurityPeer
+from plaza_quality.rpc.scores import ScoreServicer
 from plaza_quality.rpc.servicer import QualityServicer
+from plaza_quality.rpc.work_orders import WorkOrderServicer
 from plaza_quality.settings import QualitySettings
 from plaza_quality.usecases.assessing import ASSESSED, JOB, MAX_ATTEMPTS, Assessing
-from plaza_quality.usecases.events import HANDLERS
+from plaza_quality.usecases.events import handlers
+from plaza_quality.usecases.ordering import Ordering
 from plaza_quality.usecases.ports import World
 
 SPEC = ServiceSpec(
@@ -37,16 +42,28 @@ async def build(settings: QualitySettings, runtime: Runtime) -> Parts:
         granting=SecurityPeer(runtime.peers, runtime.tokens),
         profile=LightProfile(),
         principal=f"services/{settings.client_id}",
+        zone=ZoneInfo(settings.time_zone),
     )
     runtime.jobs.register(JOB, Assessing(world).assess, max_attempts=MAX_ATTEMPTS)
     servicer = QualityServicer(world)
-    sink = EventSink(runtime.database, HANDLERS)
+    orders = WorkOrderServicer(world)
+    scores = ScoreServicer(world)
+    ordering = Ordering(world)
+    sink = EventSink(runtime.database, handlers(ordering))
 
     return Parts(
         registrations=(
             lambda server: quality_pb2_grpc.add_QualityServiceServicer_to_server(servicer, server),
+            lambda server: scores_pb2_grpc.add_ScoreServiceServicer_to_server(scores, server),
+            lambda server: work_orders_pb2_grpc.add_WorkOrderServiceServicer_to_server(orders, server),
             lambda server: events_pb2_grpc.add_EventSinkServiceServicer_to_server(sink, server),
         ),
-        service_names=("plaza.quality.v1.QualityService", "plaza.common.v1.EventSinkService"),
+        service_names=(
+            "plaza.quality.v1.QualityService",
+            "plaza.quality.v1.ScoreService",
+            "plaza.quality.v1.WorkOrderService",
+            "plaza.common.v1.EventSinkService",
+        ),
+        background=(ordering.watch,),
         at_end=(lake.close,),
     )

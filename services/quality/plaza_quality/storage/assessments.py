@@ -11,17 +11,22 @@ from itertools import accumulate
 from typing import Any, Final
 
 import orjson
-from google.protobuf.json_format import MessageToDict, ParseDict
+from google.protobuf.json_format import MessageToDict
 from plaza.common.v1 import contract_pb2, grades_pb2
 from plaza.quality.v1 import quality_pb2 as pb
 from plaza_kit.names import DatasetName
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from plaza_quality.domain.counting import Measure
+from plaza_quality.domain.indicators import Indicator
 from plaza_quality.domain.scores import Assessment, published
+from plaza_quality.storage.assessment_messages import assessment_message, rule_result_message
 
-PAGE_RULES: Final = 5_000
-"""Rule results in one page, so that an answer stays below gRPC's message limit: a rule has at most about 2 KB."""
+PAGE_BYTES: Final = 2_000_000
+"""Of rule results in one page, as JSON, so that an answer stays below gRPC's message limit."""
+_OLD_RULE_BYTES: Final = 400
+"""What a rule had at most on average when the size was not kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +50,10 @@ async def insert(connection: AsyncConnection, name: DatasetName, version: int, m
     inserted = await connection.execute(
         text(
             'INSERT INTO assessments (department, dataset, version, contract_version, "rows", rules, score,'
-            " light, create_time) VALUES (:department, :dataset, :version, :contract_version, :rows, :rules,"
-            " :score, :light, :time) ON CONFLICT DO NOTHING RETURNING 1"
+            " light, create_time, rows_passed, indicators, broken_together, size) VALUES (:department, :dataset,"
+            " :version, :contract_version, :rows, :rules, :score, :light, :time, :rows_passed,"
+            " CAST(:indicators AS jsonb), CAST(:broken_together AS jsonb), :size)"
+            " ON CONFLICT DO NOTHING RETURNING 1"
         ),
         key
         | {
@@ -56,6 +63,10 @@ async def insert(connection: AsyncConnection, name: DatasetName, version: int, m
             "score": _numeric(made.assessment.score),
             "light": made.assessment.light or "",
             "time": made.time,
+            "rows_passed": made.assessment.rows_passed,
+            "indicators": _json([_indicator_facts(each) for each in made.assessment.indicators]),
+            "broken_together": _json(_together_facts(made)),
+            "size": sum(len(orjson.dumps(MessageToDict(rule))) for rule in made.rules),
         },
     )
     if inserted.first() is None:
@@ -70,13 +81,17 @@ async def _insert_results(connection: AsyncConnection, key: dict[str, Any], made
         key
         | {
             "position": position,
-            "rule": orjson.dumps(MessageToDict(rule)).decode(),
+            "rule": _json(MessageToDict(rule)),
             "passed": result.finding.counts.passed,
             "failed": result.finding.counts.failed,
             "not_applicable": result.finding.counts.not_applicable,
             "pass_rate": _numeric(result.pass_rate),
             "met": result.met,
             "absent_fields": list(result.finding.absent_fields),
+            "reason": result.finding.reason,
+            "measure": _json(_measure_facts(result.finding.measure)),
+            "compared_with": list(result.finding.compared_with),
+            "indicator": result.indicator,
         }
         for position, (rule, result) in enumerate(zip(made.rules, made.assessment.results, strict=True))
     ]
@@ -84,9 +99,10 @@ async def _insert_results(connection: AsyncConnection, key: dict[str, Any], made
         await connection.execute(
             text(
                 "INSERT INTO rule_results (department, dataset, version, position, rule, passed, failed,"
-                " not_applicable, pass_rate, met, absent_fields) VALUES (:department, :dataset, :version,"
-                " :position, CAST(:rule AS jsonb), :passed, :failed, :not_applicable, :pass_rate, :met,"
-                " :absent_fields)"
+                " not_applicable, pass_rate, met, absent_fields, reason, measure, compared_with, indicator)"
+                " VALUES (:department, :dataset, :version, :position, CAST(:rule AS jsonb), :passed, :failed,"
+                " :not_applicable, :pass_rate, :met, :absent_fields, :reason,"
+                " CAST(nullif(:measure, 'null') AS jsonb), :compared_with, :indicator)"
             ),
             rows,
         )
@@ -145,7 +161,8 @@ async def page(
         _key(name) | {"before": before, "limit": limit + 1},
     )
     rows = found.all()
-    fitting = sum(rules <= PAGE_RULES for rules in accumulate(row.rules for row in rows))
+    sizes = accumulate(row.size or row.rules * _OLD_RULE_BYTES for row in rows)
+    fitting = sum(size <= PAGE_BYTES for size in sizes)
     kept = rows[: min(limit, max(fitting, 1))]
     return await _complete(connection, name, kept), len(rows) > len(kept)
 
@@ -153,7 +170,7 @@ async def page(
 async def _complete(
     connection: AsyncConnection, name: DatasetName, rows: Sequence[Row[Any]]
 ) -> list[pb.Assessment]:
-    made = {row.version: _assessment(name, row) for row in rows}
+    made = {row.version: assessment_message(name, row) for row in rows}
     wanted = _key(name) | {"versions": list(made)}
     results = await connection.execute(
         text(
@@ -163,7 +180,7 @@ async def _complete(
         wanted,
     )
     for row in results:
-        made[row.version].rules.append(_rule_result(row))
+        made[row.version].rules.append(rule_result_message(row))
     dimensions = await connection.execute(
         text(
             "SELECT * FROM dimension_scores WHERE department = :department AND dataset = :dataset"
@@ -178,33 +195,37 @@ async def _complete(
     return list(made.values())
 
 
-def _assessment(name: DatasetName, row: Row[Any]) -> pb.Assessment:
-    assessment = pb.Assessment(
-        name=f"{name}/versions/{row.version}/assessment",
-        version=row.version,
-        contract_version=row.contract_version,
-        rows=row.rows,
-        light=grades_pb2.Light.Value(f"LIGHT_{(row.light or 'unspecified').upper()}"),
-    )
-    if row.score is not None:
-        assessment.score = float(row.score)
-    assessment.create_time.FromDatetime(row.create_time)
-    return assessment
-
-
-def _rule_result(row: Row[Any]) -> pb.RuleResult:
-    result = pb.RuleResult(
-        rule=ParseDict(row.rule, contract_pb2.QualityRule(), ignore_unknown_fields=True),
-        passed=row.passed,
-        failed=row.failed,
-        not_applicable=row.not_applicable,
-        met=row.met,
-        absent_fields=row.absent_fields,
-    )
-    if row.pass_rate is not None:
-        result.pass_rate = float(row.pass_rate)
-    return result
-
-
 def _numeric(rate: Fraction | None) -> Decimal | None:
     return None if rate is None else published(rate)
+
+
+def _json(value: object) -> str:
+    return orjson.dumps(value).decode()
+
+
+def _indicator_facts(indicator: Indicator) -> dict[str, object]:
+    return {
+        "indicator": indicator.code,
+        "numerator": indicator.numerator,
+        "denominator": indicator.denominator,
+        "direction": indicator.direction.value,
+    }
+
+
+def _together_facts(made: Made) -> list[dict[str, object]]:
+    return [
+        {"rules": [made.rules[number].id for number in numbers], "rows": rows}
+        for numbers, rows in made.assessment.broken_together
+    ]
+
+
+def _measure_facts(measure: Measure | None) -> dict[str, object] | None:
+    if measure is None:
+        return None
+    facts = {
+        "value": measure.value,
+        "unit": measure.unit,
+        "minimum": measure.minimum,
+        "maximum": measure.maximum,
+    }
+    return {name: value for name, value in facts.items() if value is not None}

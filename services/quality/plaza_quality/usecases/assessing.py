@@ -11,11 +11,13 @@ from plaza_kit.db.outbox import NewEvent
 from plaza_kit.names import DatasetName
 
 from plaza_quality.domain.rules import rule_of
-from plaza_quality.domain.scores import assess, score_text
+from plaza_quality.domain.scores import assessed, score_text
 from plaza_quality.storage import assessments, versions
 from plaza_quality.storage.assessments import Made
 from plaza_quality.storage.rows import count
+from plaza_quality.usecases.ordering import Ordering
 from plaza_quality.usecases.ports import Registered, World
+from plaza_quality.usecases.surroundings import around
 
 _log = telemetry.log("assess")
 
@@ -30,6 +32,7 @@ class Assessing:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self._ordering = Ordering(world)
 
     async def assess(self, dataset: str, version: int) -> None:
         """Assesses a version that has not been. Cut off at any point, it may run again from the start.
@@ -48,21 +51,23 @@ class Assessing:
             await versions.grade(connection, name, registered.grading)
             if not await assessments.insert(connection, name, version, made):
                 return
+            await self._ordering.judge(connection, name, version, made)
             await self._world.outbox.write(connection, self._event(name, version, made))
         self._world.outbox.wake()
         _log.info("version assessed", dataset=dataset, version=version, rows=made.assessment.rows)
 
     async def _made(self, name: DatasetName, version: int, registered: Registered) -> Made:
-        rules = [rule_of(rule) for rule in registered.rules]
+        moment = self._world.now()
+        rules = [rule_of(rule, registered.code_lists) for rule in registered.rules]
+        checks = [rule.check for rule in rules]
+        found = await around(self._world, name, version, registered, checks, moment)
         grant = await self._world.granting.assessing(name, version)
-        rows, found = await asyncio.to_thread(
-            count, self._world.lake, self._world.grants, grant, [rule.check for rule in rules]
-        )
+        counted = await asyncio.to_thread(count, self._world.lake, self._world.grants, grant, checks, found)
         return Made(
-            assessment=assess(rules, rows, found, self._world.profile),
+            assessment=assessed(rules, counted, self._world.profile),
             rules=registered.rules,
             contract_version=registered.contract_version,
-            time=self._world.now(),
+            time=moment,
         )
 
     def _event(self, name: DatasetName, version: int, made: Made) -> NewEvent:

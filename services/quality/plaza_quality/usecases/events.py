@@ -15,22 +15,25 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from plaza_quality.storage import versions
 from plaza_quality.usecases.assessing import JOB
+from plaza_quality.usecases.ordering import Ordering
 
 
 class BadEvent(InvalidArgument):
     """An event does not say what its type promises; the sender keeps it and tries again."""
 
 
-async def committed(connection: AsyncConnection, event: events_pb2.Event, data: dict[str, Any]) -> None:
-    """`city.plaza.ingestion.version.committed.v1`, ingestion's own (the sink sees to that): the version is to be
-    assessed, once."""
-    name = DatasetName.parse(str(data.get("dataset", "")))
-    version = data.get("version")
-    if type(version) is not int or not 1 <= version < 10**9:
-        raise BadEvent(f"event {event.id}: version {version!r} is not a number from 1")
-    if await versions.note(connection, name, version, event.time.ToDatetime(tzinfo=UTC)):
-        arguments = {"dataset": str(name), "version": version}
-        await defer_in(connection, JOB, arguments, lock=str(name))
+def handlers(ordering: Ordering) -> Mapping[str, Handler]:
+    """By type of event."""
 
+    async def committed(connection: AsyncConnection, event: events_pb2.Event, data: dict[str, Any]) -> None:
+        """Ingestion's own (the sink sees to that): the version is to be assessed, once."""
+        name = DatasetName.parse(str(data.get("dataset", "")))
+        version = data.get("version")
+        if type(version) is not int or not 1 <= version < 10**9:
+            raise BadEvent(f"event {event.id}: version {version!r} is not a number from 1")
+        if await versions.note(connection, name, version, event.time.ToDatetime(tzinfo=UTC)):
+            await ordering.recheck(connection, name, version)
+            arguments = {"dataset": str(name), "version": version}
+            await defer_in(connection, JOB, arguments, lock=str(name))
 
-HANDLERS: Mapping[str, Handler] = {"city.plaza.ingestion.version.committed.v1": committed}
+    return {"city.plaza.ingestion.version.committed.v1": committed}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Protocol
+from zoneinfo import ZoneInfo
 
 from plaza.common.v1 import contract_pb2
 from plaza_kit.db import Database
@@ -17,7 +18,10 @@ from plaza_kit.policy import Resource
 from plaza_lake.tables import Lake
 
 from plaza_quality.domain.scores import LightProfile
+from plaza_quality.domain.work_orders import WorkOrderProfile
 from plaza_quality.storage.versions import Grading
+
+CITY_ZONE: Final = ZoneInfo("Asia/Shanghai")
 
 
 class Authorizer(Protocol):
@@ -34,6 +38,19 @@ class Registered:
     contract_version: int
     rules: tuple[contract_pb2.QualityRule, ...]
     grading: Grading
+    cycle: timedelta | None = None
+    """How often new data are promised, counted generously; None: not promised."""
+    code_lists: Mapping[str, str] = field(default_factory=dict)
+    """Of the fields that have one, by name of the field."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListedCode:
+    """A code and when it is valid, `YYYY`, `YYYY-MM` or `YYYY-MM-DD`; empty: always was, still is."""
+
+    code: str
+    valid_from: str
+    valid_to: str
 
 
 class Catalogue(Protocol):
@@ -42,12 +59,19 @@ class Catalogue(Protocol):
     async def dataset(self, name: DatasetName) -> Registered:
         """Raises AioRpcError."""
 
+    async def grading(self, name: DatasetName) -> Grading | None:
+        """Of a dataset that a rule names; None when there is none of this name. Raises AioRpcError."""
+
+    async def codes(self, code_list: str) -> tuple[str, Sequence[ListedCode]] | None:
+        """The version (`codeLists/…/versions/…`) and all codes of a list or of one version of it; None when it is
+        not there. Raises AioRpcError."""
+
 
 class Granting(Protocol):
     """Security, asked in the service's own name."""
 
     async def assessing(self, name: DatasetName, version: int) -> str:
-        """A read grant for all rows and fields of a version. Raises AioRpcError."""
+        """A read grant for all rows and fields of a version, 0 for the newest. Raises AioRpcError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +88,9 @@ class World:
     profile: LightProfile
     principal: str
     """The service itself, `services/plaza-quality`: who causes its events."""
+    zone: ZoneInfo = CITY_ZONE
+    """In which the city's days begin."""
+    ordering: WorkOrderProfile = field(default_factory=WorkOrderProfile)
 
     def now(self) -> datetime:
         """UTC."""

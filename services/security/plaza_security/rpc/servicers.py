@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from plaza.common.v1 import grades_pb2
 from plaza.security.v1 import security_pb2 as pb
@@ -61,7 +62,9 @@ class PolicyServicer(pb_grpc.PolicyServiceServicer):
         self, request: pb.GetPolicyBundleRequest, rpc: ServicerContext
     ) -> pb.GetPolicyBundleResponse:
         bundle, etag = self._bundles.get(request.etag)
-        return pb.GetPolicyBundleResponse(bundle=bundle, etag=etag)
+        age = self._bundles.leavers_age()
+        leavers_age = None if age is None else Duration(seconds=int(age), nanos=int(age % 1 * 1e9))
+        return pb.GetPolicyBundleResponse(bundle=bundle, etag=etag, leavers_age=leavers_age)
 
 
 class GrantServicer(pb_grpc.GrantServiceServicer):

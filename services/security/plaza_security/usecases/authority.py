@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,13 @@ from plaza_security.domain.bundle import Bundle, packaged_policies
 class Authority:
     """The bundle in force. Security decides by it directly: it need not ask itself over the network."""
 
-    def __init__(self, denied_file: Path | None = None) -> None:
-        """`denied_file`: subjects without any right, one a line; a missing file denies nobody."""
+    def __init__(
+        self, denied_file: Path | None = None, leavers: Callable[[], frozenset[str]] = frozenset
+    ) -> None:
+        """`denied_file`: subjects without any right, one a line; a missing file denies nobody; `leavers`: subjects and
+        clients whose accounts were closed."""
         self._denied_file = denied_file
+        self._leavers = leavers
         self._policies, self._schema = packaged_policies()
         self._made: tuple[Bundle, Decider] | None = None
 
@@ -37,7 +41,7 @@ class Authority:
         return principal
 
     def _current(self) -> tuple[Bundle, Decider]:
-        denied = self._denied()
+        denied = self._denied() | self._leavers()
         if self._made is None or self._made[0].denied != denied:
             bundle = Bundle(self._policies, self._schema, denied)
             decider = Decider(self._policies, self._schema, version=bundle.version, denied=denied)

@@ -1,0 +1,200 @@
+"""`plaza work-order …`: what must be repaired, until when, and what was done about it."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from typing import Annotated, Any
+
+import typer
+
+from .failures import WrongUse
+from .names import DatasetName, DepartmentOption, resolve_department, short, without_empty, word
+from .output import moment, whole
+from .surroundings import JsonOption, UrlOption, plaza
+
+work_order = typer.Typer(
+    no_args_is_help=True, help="Work orders: quality that must be repaired.", rich_markup_mode=None
+)
+_NAME = re.compile(
+    r"(?:departments/)?([a-z][a-z0-9-]{0,62})/(?:workOrders/)?([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})",
+    re.ASCII,
+)
+NameArgument = Annotated[
+    str, typer.Argument(metavar="ORDER", help="DEPARTMENT/ID, as `plaza work-order list` shows it.")
+]
+TextArgument = Annotated[str, typer.Argument(metavar="TEXT", help="What colleagues should know.")]
+
+
+@work_order.command("list")
+def list_orders(
+    context: typer.Context,
+    department: DepartmentOption = None,
+    everywhere: Annotated[
+        bool, typer.Option("--all", help="Those of all departments that you may see.")
+    ] = False,
+    dataset: Annotated[
+        str | None, typer.Option("--dataset", help="Only of this one: DEPARTMENT/DATASET.")
+    ] = None,
+    closed: Annotated[bool, typer.Option("--closed", help="Closed ones too.")] = False,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List work orders, the one that is due first, first."""
+    here = plaza(context, url, as_json)
+    parent = "-" if everywhere else resolve_department(here.api, department)
+    query = {
+        "dataset": DatasetName.parse(dataset).path if dataset else None,
+        "showClosed": "true" if closed else None,
+    }
+    found = list(here.api.pages(f"departments/{parent}/workOrders", "workOrders", without_empty(query)))
+    if here.out.as_json:
+        here.out.document(found)
+        return
+    here.out.table(
+        ["due", "dataset", "dimension", "score", "target", "state", "who", "work order"],
+        (
+            (
+                _due(one),
+                short(one.get("dataset")),
+                word(one.get("dimension"), "DIMENSION"),
+                one.get("score", 0.0),
+                one.get("target", 0.0),
+                word(one.get("state"), "WORK_ORDER_STATE"),
+                one.get("assignee"),
+                _short(one),
+            )
+            for one in found
+        ),
+    )
+
+
+@work_order.command()
+def show(
+    context: typer.Context, name: NameArgument, url: UrlOption = None, as_json: JsonOption = False
+) -> None:
+    """Show one with the rules that fail and everything that happened."""
+    here = plaza(context, url, as_json)
+    found = here.api.get(_path(name))
+    if here.out.as_json:
+        here.out.document(found)
+        return
+    here.out.facts(
+        [
+            ("work order", _short(found)),
+            ("dataset", short(found.get("dataset"))),
+            ("dimension", word(found.get("dimension"), "DIMENSION")),
+            ("state", word(found.get("state"), "WORK_ORDER_STATE")),
+            (
+                "score",
+                f"{found.get('score', 0)} of {found.get('target', 0)} (version {found.get('judgedVersion')})",
+            ),
+            ("due", _due(found)),
+            ("who", found.get("assignee")),
+        ]
+    )
+    here.out.line("")
+    here.out.table(
+        ["rule", "title", "failed", "of", "pass rate", "threshold"],
+        (
+            (
+                rule.get("id"),
+                rule.get("title"),
+                whole(rule, "failed"),
+                whole(rule, "judged"),
+                rule.get("passRate", 0.0),
+                rule.get("threshold", 0.0),
+            )
+            for rule in found.get("failedRules", [])
+        ),
+    )
+    here.out.line("")
+    for entry in found.get("history", []):
+        here.out.line(_happened(entry))
+
+
+@work_order.command()
+def accept(
+    context: typer.Context, name: NameArgument, url: UrlOption = None, as_json: JsonOption = False
+) -> None:
+    """Take it: you see to it."""
+    _do(context, name, "accept", {}, url, as_json)
+
+
+@work_order.command()
+def resolve(
+    context: typer.Context,
+    name: NameArgument,
+    text: TextArgument,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what was done. The next version that is loaded shows whether it helped."""
+    _do(context, name, "answer", {"text": text}, url, as_json)
+
+
+@work_order.command()
+def comment(
+    context: typer.Context,
+    name: NameArgument,
+    text: TextArgument,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Add a remark to its history."""
+    _do(context, name, "comment", {"text": text, "requestId": str(uuid.uuid4())}, url, as_json)
+
+
+def _do(
+    context: typer.Context,
+    name: str,
+    action: str,
+    body: dict[str, str],
+    url: str | None,
+    as_json: bool,
+) -> None:
+    here = plaza(context, url, as_json)
+    answer = here.api.post(f"{_path(name)}:{action}", body)
+    if here.out.as_json:
+        here.out.document(answer)
+    else:
+        here.out.line(f"{_short(answer)} is {word(answer.get('state'), 'WORK_ORDER_STATE')}")
+
+
+def _due(order: dict[str, Any]) -> str:
+    marks = [
+        text for flag, text in (("overdue", "overdue"), ("dueProvisional", "provisional")) if order.get(flag)
+    ]
+    day = str(order.get("dueDate") or "")
+    return f"{day} ({', '.join(marks)})" if marks else day
+
+
+def _happened(entry: dict[str, Any]) -> str:
+    parts = [
+        moment(entry.get("time")),
+        word(entry.get("state"), "WORK_ORDER_STATE"),
+        entry.get("username") or "",
+        f"version {entry['version']}" if entry.get("version") else "",
+        f"score {entry['score']}" if "score" in entry else "",
+        entry.get("text") or "",
+    ]
+    return "  ".join(part for part in parts if part)
+
+
+def _parse(text: str) -> tuple[str, str]:
+    match = _NAME.fullmatch(text)
+    if match is None:
+        raise WrongUse(
+            f"{text!r} is not the name of a work order",
+            remedy="Write DEPARTMENT/ID as `plaza work-order list` shows it.",
+        )
+    return match[1], match[2]
+
+
+def _path(text: str) -> str:
+    department, order = _parse(text)
+    return f"departments/{department}/workOrders/{order}"
+
+
+def _short(order: dict[str, Any]) -> str:
+    return "/".join(_parse(str(order.get("name") or "")))

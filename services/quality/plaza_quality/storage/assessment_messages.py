@@ -1,0 +1,71 @@
+"""Rows of `assessments` and `rule_results` as messages."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any, Final
+
+from google.protobuf.json_format import ParseDict
+from plaza.common.v1 import contract_pb2, grades_pb2
+from plaza.quality.v1 import quality_pb2 as pb
+from plaza_kit.names import DatasetName
+from sqlalchemy import Row
+
+from plaza_quality.domain.scores import published
+
+_RATIO_PLACES: Final = 10**6
+_DIRECTIONS: Final = {
+    "higher": pb.DIRECTION_HIGHER_IS_BETTER,
+    "lower": pb.DIRECTION_LOWER_IS_BETTER,
+}
+
+
+def assessment_message(name: DatasetName, row: Row[Any]) -> pb.Assessment:
+    """All of it but the rules and the dimensions."""
+    assessment = pb.Assessment(
+        name=f"{name}/versions/{row.version}/assessment",
+        version=row.version,
+        contract_version=row.contract_version,
+        rows=row.rows,
+        light=grades_pb2.Light.Value(f"LIGHT_{(row.light or 'unspecified').upper()}"),
+        indicators=[_indicator(each) for each in row.indicators],
+        broken_together=[pb.BrokenTogether(**each) for each in row.broken_together],
+    )
+    if row.score is not None:
+        assessment.score = float(row.score)
+    if row.rows_passed is not None:
+        assessment.rows_passed = row.rows_passed
+        if row.rows:
+            assessment.row_pass_rate = float(published(Fraction(100 * row.rows_passed, row.rows)))
+    assessment.create_time.FromDatetime(row.create_time)
+    return assessment
+
+
+def rule_result_message(row: Row[Any]) -> pb.RuleResult:
+    """The counts of a rule, with the rule as it was."""
+    result = pb.RuleResult(
+        rule=ParseDict(row.rule, contract_pb2.QualityRule(), ignore_unknown_fields=True),
+        passed=row.passed,
+        failed=row.failed,
+        not_applicable=row.not_applicable,
+        met=row.met,
+        absent_fields=row.absent_fields,
+        reason=row.reason,
+        compared_with=row.compared_with,
+        indicator=row.indicator,
+    )
+    if row.pass_rate is not None:
+        result.pass_rate = float(row.pass_rate)
+    if row.measure is not None:
+        result.measure.CopyFrom(pb.Measure(**row.measure))
+    return result
+
+
+def _indicator(facts: dict[str, Any]) -> pb.IndicatorValue:
+    return pb.IndicatorValue(
+        indicator=facts["indicator"],
+        numerator=facts["numerator"],
+        denominator=facts["denominator"],
+        value=facts["numerator"] * _RATIO_PLACES // facts["denominator"] / _RATIO_PLACES,
+        direction=_DIRECTIONS[facts["direction"]],
+    )
