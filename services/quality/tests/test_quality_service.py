@@ -22,9 +22,9 @@ from plaza_kit.names import BadName
 from plaza_kit.paging import BadPageToken
 from plaza_kit.policy import Decider, NotPermitted, Resource
 from plaza_kit.rpc.context import caller, set_caller
-from plaza_lake import engine
 from plaza_lake.schema import Column, FieldType, TableSchema
 from plaza_lake.versions import VersionNotFound
+from plaza_quality.kernels import scan
 from plaza_quality.storage import assessments
 from plaza_quality.usecases.assessing import Assessing
 from plaza_quality.usecases.events import BadEvent
@@ -52,8 +52,8 @@ ONCE = {"id": "once", "dimension": "DIMENSION_UNIQUENESS", "unique": {"fields": 
 
 async def test_a_committed_version_is_assessed(quality: Quality, monkeypatch: pytest.MonkeyPatch) -> None:
     scans: list[Any] = []
-    real = engine.connection
-    monkeypatch.setattr(engine, "connection", lambda *args, **kept: scans.append(1) or real(*args, **kept))
+    real = scan.judge_parts
+    monkeypatch.setattr(scan, "judge_parts", lambda *args, **kept: scans.append(1) or real(*args, **kept))
     quality.rules(HAS_X, X_SANE, ONCE, contract_version=3)
     found = await quality.assessed(
         [

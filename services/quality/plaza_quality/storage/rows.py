@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Final
 
+import duckdb
 import pyarrow as pa
 from plaza_kit.grants import GrantVerifier
 from plaza_lake.access import open_grant
@@ -14,7 +16,16 @@ from plaza_lake.fields import FieldType, TableSchema
 from plaza_lake.ir import CountWhere
 from plaza_lake.judge import NotEvaluable, judge
 from plaza_lake.judged import Judged
-from plaza_lake.judgements import Ascending, ByExpression, First, Judgement, Member, OtherRows, Values
+from plaza_lake.judgements import (
+    Ascending,
+    ByExpression,
+    First,
+    Judgement,
+    Member,
+    Mergeable,
+    OtherRows,
+    Values,
+)
 from plaza_lake.read import aggregate
 from plaza_lake.tables import Lake
 
@@ -34,10 +45,13 @@ from plaza_quality.domain.checks import (
 )
 from plaza_quality.domain.counting import Counted, Counts, Finding
 from plaza_quality.domain.fitting import absent_fields, unreadable
+from plaza_quality.kernels.scan import judge_rows, task_of
 from plaza_quality.storage.meaning.rows import row_verdict
 
 _CATEGORIES: Final = (FieldType.STRING, FieldType.BOOLEAN)
 _DEFAULT_BINS: Final = 10
+_MOST_KEYS: Final = 30_000_000
+"""Hashed at once, 24 bytes each and as much again while they are sorted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +99,36 @@ def count(
     while True:
         numbers = list(work.by_row)
         try:
-            found = judge(lake, verifier, grant, [work.by_row[n].judgement for n in numbers], asked)
+            by_row = [(checks[n], work.by_row[n].judgement) for n in numbers]
+            found = _judged(lake, verifier, grant, by_row, asked, around)
             break
         except NotEvaluable as error:
             culprit = numbers[error.judgement]
             work.silent[culprit] = _unjudged(checks[culprit], f"{Silence.NOT_EVALUABLE}: {error.problem}")
             del work.by_row[culprit]
     return _counted(work, numbers, found, len(checks), around)
+
+
+def _judged(
+    lake: Lake,
+    verifier: GrantVerifier,
+    grant: str,
+    by_row: Sequence[tuple[Check, Judgement]],
+    asked: Mapping[str, Mergeable],
+    around: Around,
+) -> Judged:
+    """By kernels where all of them can be done so, in memory; else by the engine, which spills. Raises NotEvaluable."""
+    access = open_grant(lake, verifier, grant)
+    tasks = [task_of(check, judgement, access.granted, around) for check, judgement in by_row]
+    keys = access.version.total_rows * sum(isinstance(judgement, First) for _, judgement in by_row)
+    ready = [task for task in tasks if task is not None]
+    if len(ready) == len(tasks) and keys <= _MOST_KEYS and access.row_filter is None:
+        # What cannot be evaluated is left to the engine as well: it says which it is.
+        with suppress(duckdb.Error, pa.ArrowInvalid):
+            found = judge_rows(lake, verifier, grant, ready)
+            values = aggregate(lake, verifier, grant, asked).values if asked else {}
+            return replace(found, values=values)
+    return judge(lake, verifier, grant, [judgement for _, judgement in by_row], asked)
 
 
 def _prepare(
