@@ -42,6 +42,10 @@ class Department(Model):
     provider_code: str
     dataset_count: int
     etag: str
+    state: str
+    metadata_version: int
+    create_time: str
+    update_time: str
 
 class Departments(Model):
     departments: list[Department]
@@ -51,6 +55,8 @@ def shown(found):
     return Department(
         name=found.name, display_name=found.display_name, display_name_en=found.display_name_en,
         provider_code=found.provider_code, dataset_count=found.dataset_count, etag=found.etag,
+        state=pb.DepartmentState.Name(found.state), metadata_version=found.metadata_version,
+        create_time=found.create_time.ToJsonString(), update_time=found.update_time.ToJsonString(),
     )
 
 @asynccontextmanager
