@@ -25,10 +25,10 @@ from plaza_lake.judgements import (
     Plan,
     aggregate_items,
     columns_of_judgement,
-    whole,
 )
 from plaza_lake.read import InvalidQuery
 from plaza_lake.render import column, to_sql
+from plaza_lake.scan import whole
 from plaza_lake.tables import Lake
 
 _UNREASONABLE: Final = (

@@ -95,7 +95,6 @@ class Groups:
                 self._first[number] = np.sort(np.concatenate([self._first[number], mine]))[: self._wanted]
 
     def judged(self, access: Access, aggregates: Mapping[str, Mergeable], combinations: int) -> Judged:
-        low = (1 << ROW_BITS) - 1
         return Judged(
             version=access.version.version,
             snapshot_id=access.version.snapshot_id,
@@ -104,10 +103,7 @@ class Groups:
             passed=tuple(all_ - bad for all_, bad in zip(self._judged, self._failed, strict=True)),
             failed=tuple(self._failed),
             combinations=self._combined(combinations),
-            examples=tuple(
-                tuple(Position(access.paths[at >> ROW_BITS], at & low) for at in first.tolist())
-                for first in self._first
-            ),
+            examples=tuple(positions_of(first, access.paths) for first in self._first),
             values={
                 name: _merged(node, found)
                 for (name, node), found in zip(aggregates.items(), self._values, strict=True)
@@ -121,10 +117,20 @@ class Groups:
         groups = pa.concat_tables(self._groups).group_by(names).aggregate([("n", "sum")])
         order: list[tuple[str, str]] = [("n_sum", "descending"), *((name, "ascending") for name in names)]
         kept = groups.sort_by(order).slice(0, most).to_pylist()
-        return tuple((self._numbers([row[name] for name in names]), row["n_sum"]) for row in kept)
+        return tuple(
+            (numbers_in([row[name] for name in names], self._judgements), row["n_sum"]) for row in kept
+        )
 
-    def _numbers(self, words: Sequence[int]) -> tuple[int, ...]:
-        return tuple(n for n in range(self._judgements) if words[n // WORD] >> n % WORD & 1)
+
+def numbers_in(words: Sequence[int], judgements: int) -> tuple[int, ...]:
+    """The judgements whose bits are set, by number."""
+    return tuple(n for n in range(judgements) if words[n // WORD] >> n % WORD & 1)
+
+
+def positions_of(at: NDArray[np.int64], paths: Sequence[str]) -> tuple[Position, ...]:
+    """The places that numbers of file and row stand for."""
+    low = (1 << ROW_BITS) - 1
+    return tuple(Position(paths[each >> ROW_BITS], each & low) for each in at.tolist())
 
 
 def _integers(values: pa.Array) -> NDArray[np.int64]:

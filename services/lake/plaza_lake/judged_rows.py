@@ -13,8 +13,9 @@ from plaza_lake import engine
 from plaza_lake.access import Access, open_grant
 from plaza_lake.judge import fails, planned
 from plaza_lake.judged import Position
-from plaza_lake.judgements import ROW_BITS, Judgement, scanned, whole
+from plaza_lake.judgements import ROW_BITS, Judgement, scanned
 from plaza_lake.render import column, to_sql
+from plaza_lake.scan import whole
 from plaza_lake.schema import arrow_schema
 from plaza_lake.tables import Lake
 

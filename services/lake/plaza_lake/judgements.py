@@ -17,7 +17,6 @@ from sqlglot import exp
 from plaza_lake.access import Access
 from plaza_lake.ir import Count, CountWhere, Max, Min
 from plaza_lake.render import DIALECT, column, read_parquet, render, render_aggregate
-from plaza_lake.scan import RowFilterNotSupported
 from plaza_lake.schema import TableSchema, duckdb_type
 
 WORD: Final = 63
@@ -173,15 +172,6 @@ class Plan:
 
 def _all(table: str) -> exp.Column:
     return exp.Column(this=exp.Star(), table=exp.to_identifier(table))
-
-
-def whole(access: Access) -> Access:
-    """Itself, if it opens all rows: positions in files would tell of the others. Raises `RowFilterNotSupported`."""
-    if access.row_filter is not None:
-        raise RowFilterNotSupported(
-            f"grant {access.grant.grant_id} has a row filter", remedy="Ask for a grant of all rows."
-        )
-    return access
 
 
 def columns_of_judgement(judgement: Judgement) -> Iterator[str]:

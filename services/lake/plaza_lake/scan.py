@@ -47,28 +47,45 @@ class Part:
 class Scan:
     """What a grant opens, ready to be read."""
 
-    version: int
-    snapshot_id: int
-    schema: TableSchema
-    """The columns that the grant opens."""
-    paths: tuple[str, ...]
-    """The version's files; each is immutable, so that what was found in one holds as long as it is there."""
-    rows: tuple[int, ...]
-    """Of each file."""
+    access: Access
+    metadata: tuple[pq.FileMetaData, ...]
+    """Of each file, read once."""
+
+    @property
+    def schema(self) -> TableSchema:
+        """The columns that the grant opens."""
+        return self.access.granted
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The version's files; each is immutable, so that what was found in one holds as long as it is there."""
+        return self.access.paths
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        """Of each file."""
+        return tuple(each.num_rows for each in self.metadata)
+
+
+def whole(access: Access) -> Access:
+    """Itself, if it opens all rows: positions in files would tell of the others. Raises `RowFilterNotSupported`."""
+    if access.row_filter is not None:
+        raise RowFilterNotSupported(
+            f"grant {access.grant.grant_id} has a row filter", remedy="Ask for a grant of all rows."
+        )
+    return access
 
 
 def open_scan(lake: Lake, verifier: GrantVerifier, token: str) -> Scan:
     """Raises as `open_grant`, and `RowFilterNotSupported`."""
-    access = _whole(lake, verifier, token)
+    access = whole(open_grant(lake, verifier, token))
     with lake.files.opened(access.paths):
-        rows = tuple(pq.read_metadata(path).num_rows for path in access.paths)
-    return Scan(access.version.version, access.version.snapshot_id, access.granted, access.paths, rows)
+        return Scan(access, tuple(map(pq.read_metadata, access.paths)))
 
 
 def judge_parts(
     lake: Lake,
-    verifier: GrantVerifier,
-    token: str,
+    scan: Scan,
     names: Iterable[str],
     judge: Callable[[Part], T],
     *,
@@ -77,32 +94,18 @@ def judge_parts(
     """What `judge` says of every part of these files (numbers in `Scan.paths`; None: all), in the order of the
     rows. As many parts at a time as the engine has threads; `judge` should let go of the interpreter's lock.
 
-    A column that a file does not have is absent in all its rows. Raises as `open_scan`, and `ColumnNotGranted`.
+    A column that a file does not have is absent in all its rows. Raises as `Access.check_names`.
     """
-    access = _whole(lake, verifier, token)
     wanted = tuple(dict.fromkeys(names))
-    access.check_names(wanted)
-    schema = access.granted.select(wanted)
-    chosen = range(len(access.paths)) if files is None else sorted(set(files))
+    scan.access.check_names(wanted)
+    schema = scan.schema.select(wanted)
+    chosen = range(len(scan.paths)) if files is None else sorted(set(files))
     with (
-        lake.files.opened([access.paths[number] for number in chosen]),
+        lake.files.opened([scan.paths[number] for number in chosen]),
         ThreadPoolExecutor(lake.settings.threads, thread_name_prefix="scan") as pool,
     ):
-        work = [
-            (number, group, first)
-            for number in chosen
-            for group, first in _groups(pq.read_metadata(access.paths[number]))
-        ]
-        return list(pool.map(lambda at: judge(_part(access, schema, *at)), work))
-
-
-def _whole(lake: Lake, verifier: GrantVerifier, token: str) -> Access:
-    access = open_grant(lake, verifier, token)
-    if access.row_filter is not None:
-        raise RowFilterNotSupported(
-            f"grant {access.grant.grant_id} has a row filter", remedy="Ask for a grant of all rows."
-        )
-    return access
+        work = [(number, *each) for number in chosen for each in _groups(scan.metadata[number])]
+        return list(pool.map(lambda at: judge(_part(scan, schema, *at)), work))
 
 
 def _groups(metadata: pq.FileMetaData) -> Iterator[tuple[int, int]]:
@@ -113,14 +116,13 @@ def _groups(metadata: pq.FileMetaData) -> Iterator[tuple[int, int]]:
         first += metadata.row_group(group).num_rows
 
 
-def _part(access: Access, schema: TableSchema, number: int, group: int, first: int) -> Part:
-    path = access.paths[number]
-    metadata = pq.read_metadata(path)
+def _part(scan: Scan, schema: TableSchema, number: int, group: int, first: int) -> Part:
+    metadata = scan.metadata[number]
     there = set(metadata.schema.names)
     texts = {column.name for column in schema.columns if column.type is FieldType.STRING}
     # A reader of its own for each part: readers are not safe to share.
     with pq.ParquetFile(
-        path, metadata=metadata, read_dictionary=_shared(metadata.row_group(group), texts)
+        scan.paths[number], metadata=metadata, read_dictionary=_shared(metadata.row_group(group), texts)
     ) as reader:
         read = reader.read_row_group(
             group, [name for name in schema.names if name in there], use_threads=False

@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from plaza_kit.grants import GrantVerifier
 from plaza_lake.fields import FieldType, TableSchema
-from plaza_lake.judged import Judged, Position
+from plaza_lake.judged import Judged, Position, numbers_in, positions_of
 from plaza_lake.judgements import (
     ROW_BITS,
     WORD,
@@ -83,7 +83,7 @@ def judge_rows(
     scan = open_scan(lake, verifier, grant)
     part_judge = _PartJudge(tasks)
     names = part_judge.columns or scan.schema.names[:1]
-    found = judge_parts(lake, verifier, grant, names, part_judge)
+    found = judge_parts(lake, scan, names, part_judge)
     passed = (
         np.sum([each.passed for each in found], axis=0, initial=0) if found else np.zeros(len(tasks), int)
     )
@@ -101,8 +101,8 @@ def judge_rows(
         places, words = _with_bit(places, words, again, number)
     rows = sum(each.rows for each in found)
     return Judged(
-        version=scan.version,
-        snapshot_id=scan.snapshot_id,
+        version=scan.access.version.version,
+        snapshot_id=scan.access.version.snapshot_id,
         rows=rows,
         clean=rows - len(places),
         passed=tuple(passed.tolist()),
@@ -253,11 +253,7 @@ def _combinations(words: NDArray[np.int64], tasks: int, most: int) -> tuple[tupl
     kinds, counts = np.unique(words, axis=0, return_counts=True)
     keys = [kinds[:, word] for word in reversed(range(kinds.shape[1]))]
     order = np.lexsort((*keys, -counts))[:most]
-    return tuple((_numbers(kinds[place].tolist(), tasks), int(counts[place])) for place in order)
-
-
-def _numbers(words: Sequence[int], tasks: int) -> tuple[int, ...]:
-    return tuple(number for number in range(tasks) if words[number // WORD] >> number % WORD & 1)
+    return tuple((numbers_in(kinds[place].tolist(), tasks), int(counts[place])) for place in order)
 
 
 def _examples(
@@ -266,6 +262,4 @@ def _examples(
     if not most:
         return ()
     word, bit = divmod(number, WORD)
-    first = places[(words[:, word] >> bit & 1).astype(bool)][:most]
-    low = (1 << ROW_BITS) - 1
-    return tuple(Position(paths[at >> ROW_BITS], at & low) for at in first.tolist())
+    return positions_of(places[(words[:, word] >> bit & 1).astype(bool)][:most], paths)
