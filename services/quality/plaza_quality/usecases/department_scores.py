@@ -54,7 +54,7 @@ class DepartmentScores:
     async def history(self, request: pb.ListScoreHistoryRequest) -> pb.ListScoreHistoryResponse:
         """Raises BadPeriod, NotPermitted."""
         department = request.parent.split("/")[1]
-        last = _day("end_date", request.end_date) or self._today()
+        last = _day("end_date", request.end_date) or self._world.today()
         first = _day("start_date", request.start_date) or last - timedelta(days=_USUAL_DAYS)
         if not 0 <= (last - first).days < _MOST_DAYS:
             raise BadPeriod(
@@ -81,13 +81,10 @@ class DepartmentScores:
     async def _standings(self, department: str) -> dict[str, Standing]:
         self._world.policy.authorize(READ, Resource.system())
         async with self._world.database.transaction(Scope.everything()) as connection:
-            return await department_scores.standings(connection, department, self._today())
+            return await department_scores.standings(connection, department, self._world.today())
 
     def _score(self, department: str, standing: Standing) -> pb.Score:
         return score_of(f"departments/{department}/score", standing, self._world.profile)
-
-    def _today(self) -> date:
-        return self._world.now().astimezone(ZONE).date()
 
 
 def score_of(name: str, standing: Standing, profile: LightProfile) -> pb.Score:

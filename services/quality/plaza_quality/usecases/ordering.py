@@ -13,7 +13,7 @@ from plaza_kit import telemetry
 from plaza_kit.db import Scope
 from plaza_kit.db.outbox import NewEvent
 from plaza_kit.names import DatasetName
-from plaza_kit.working_days import ZONE, due
+from plaza_kit.working_days import due
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from plaza_quality.domain.rules import Dimension, Rule, Severity, rule_of
@@ -126,9 +126,8 @@ class Ordering:
 
     async def _escalate(self) -> int:
         now = self._world.now()
-        today = now.astimezone(ZONE).date()
         async with self._world.database.transaction(Scope.everything()) as connection:
-            late = await work_orders.overdue(connection, today, _ESCALATED, _AT_ONCE)
+            late = await work_orders.overdue(connection, self._world.today(), _ESCALATED, _AT_ONCE)
             for id_, name, _ in late:
                 entry = Entry(now, self._world.principal)
                 await work_orders.move(connection, id_, State.ESCALATED, entry)

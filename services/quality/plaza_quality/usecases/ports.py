@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Protocol
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 from plaza.common.v1 import contract_pb2
@@ -15,13 +15,12 @@ from plaza_kit.grants import GrantVerifier
 from plaza_kit.identity import Principal
 from plaza_kit.names import DatasetName
 from plaza_kit.policy import Resource
+from plaza_kit.working_days import ZONE
 from plaza_lake.tables import Lake
 
 from plaza_quality.domain.scores import LightProfile
 from plaza_quality.domain.work_orders import WorkOrderProfile
 from plaza_quality.storage.versions import Grading
-
-CITY_ZONE: Final = ZoneInfo("Asia/Shanghai")
 
 
 class Authorizer(Protocol):
@@ -88,10 +87,14 @@ class World:
     profile: LightProfile
     principal: str
     """The service itself, `services/plaza-quality`: who causes its events."""
-    zone: ZoneInfo = CITY_ZONE
+    zone: ZoneInfo = ZONE
     """In which the city's days begin."""
     ordering: WorkOrderProfile = field(default_factory=WorkOrderProfile)
 
     def now(self) -> datetime:
         """UTC."""
         return datetime.now(UTC)
+
+    def today(self) -> date:
+        """The day that deadlines count."""
+        return self.now().astimezone(ZONE).date()

@@ -15,7 +15,6 @@ from plaza_kit.identity import PrincipalKind
 from plaza_kit.names import ALL_DEPARTMENTS, DatasetName, DepartmentId, parse_department
 from plaza_kit.paging import BadPageToken, Page
 from plaza_kit.policy import Resource
-from plaza_kit.working_days import ZONE
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from plaza_quality.domain.work_orders import State, after
@@ -71,7 +70,7 @@ class WorkOrders:
                 wanted.dataset if wanted else "",
                 _position(page),
                 page.size + 1,
-                self._today(),
+                self._world.today(),
                 show_closed=request.show_closed,
             )
         items, more = page.cut(found)
@@ -124,16 +123,13 @@ class WorkOrders:
             return await self._found(connection, department, id_)
 
     async def _found(self, connection: AsyncConnection, department: DepartmentId, id_: str) -> pb.WorkOrder:
-        found = await work_orders.find(connection, department, id_, self._today())
+        found = await work_orders.find(connection, department, id_, self._world.today())
         if found is None:
             raise UnknownWorkOrder(
                 f"there is no departments/{department}/workOrders/{id_}",
                 remedy="list the department's work orders",
             )
         return found
-
-    def _today(self) -> date:
-        return self._world.now().astimezone(ZONE).date()
 
 
 def _parse(name: str) -> tuple[DepartmentId, str]:
