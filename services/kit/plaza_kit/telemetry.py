@@ -35,6 +35,10 @@ EVENTS_FAILED = Counter("plaza_outbox_failed_total", "Failed attempts to hand ev
 CERTIFICATE_ENDS = Gauge(
     "plaza_certificate_ends_timestamp_seconds", "When the certificate in use between pods ends, since 1970"
 )
+LEAVERS_HEARD = Gauge(
+    "plaza_leavers_heard_timestamp_seconds",
+    "When the issuer last said whose accounts are closed, since 1970; 0 where nobody asks it",
+)
 
 
 def configure(service: str, *, log_level: str = "INFO", otlp_endpoint: str = "", metrics: str = "") -> None:

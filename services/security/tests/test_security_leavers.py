@@ -9,6 +9,7 @@ from plaza_kit.errors import PlazaError
 from plaza_kit.identity import IssuerUnavailable
 from plaza_security.usecases.authority import Authority
 from plaza_security.usecases.leavers import NEVER_SECONDS, Leavers
+from prometheus_client import REGISTRY
 
 
 @dataclass
@@ -38,6 +39,7 @@ async def test_the_last_answer_stands_while_the_issuer_is_away() -> None:
     with pytest.raises(IssuerUnavailable):
         await leavers.ask()
     assert (leavers.closed(), leavers.age()) == ({"s-1"}, 14)
+    assert (REGISTRY.get_sample_value("plaza_leavers_heard_timestamp_seconds") or 0) > 1e9
     await leavers.ask()
     assert (leavers.closed(), leavers.age()) == (frozenset(), 2)
 

@@ -51,6 +51,7 @@ class Leavers:
         if closed - self._closed:
             _log.info("accounts closed", count=len(closed - self._closed))
         self._closed, self._asked_at = closed, asked_at
+        telemetry.LEAVERS_HEARD.set_to_current_time()
 
     async def run(self) -> None:
         """For ever."""
