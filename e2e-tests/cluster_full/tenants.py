@@ -9,7 +9,6 @@ import subprocess
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 import cluster
@@ -136,18 +135,16 @@ def events(department: str) -> list[Object]:
     return list(seen("events", "--field-selector", chosen, namespace="default")["items"])
 
 
-def told(department: str, since: datetime, part: str) -> list[str]:
-    """What was done about a part since then; events know whole seconds.
+def done_about(department: str, part: str) -> dict[str, tuple[int, str]]:
+    """What was ever done about a part, by event: how often, and the message.
 
     `Provisioned` too: so it is called while the part has not stood since it was last out of reach.
     """
-    return [
-        one["message"]
+    return {
+        one["metadata"]["uid"]: (one.get("count") or 1, one["message"])
         for one in events(department)
-        if one["reason"] in ("Repaired", "Provisioned")
-        and one["message"].startswith(f"{part}: ")
-        and datetime.fromisoformat(one["lastTimestamp"]) >= since.replace(microsecond=0)
-    ]
+        if one["reason"] in ("Repaired", "Provisioned") and one["message"].startswith(f"{part}: ")
+    }
 
 
 def sql(database: str, statement: str) -> str:

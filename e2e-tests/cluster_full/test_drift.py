@@ -9,13 +9,12 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from cluster import Cluster, kubectl
 from cluster_full.machine import Machine
-from cluster_full.tenants import Operator, Tenants, forget, found, sql, table, tenant, told, within
+from cluster_full.tenants import Operator, Tenants, done_about, forget, found, sql, table, tenant, within
 from keycloak import KeycloakAdmin
 
 pytestmark = pytest.mark.e2e
@@ -40,13 +39,22 @@ class Drift:
     ) -> None:
         """Changes by hand, waits until it is back and told."""
         assert is_back(), f"{what}: before"
-        at = datetime.now(UTC)
+        before = done_about(NAME, part)
         change()
         begun = time.monotonic()
         within(most + _SLACK, is_back, f"{what} is back")
         seconds = time.monotonic() - begun
-        within(10, lambda: bool(told(NAME, at, part)), f"{what}: an event on the Department")
-        event = told(NAME, at, part)[-1]
+        told: list[str] = []
+
+        def is_told() -> bool:
+            now = done_about(NAME, part)
+            told.extend(
+                message for event, (count, message) in now.items() if before.get(event) != (count, message)
+            )
+            return bool(told)
+
+        within(10, is_told, f"{what}: an event on the Department")
+        event = told[-1]
         self.rows.append((what, f"{seconds:.1f} s", event))
         print(f"  {what}: {seconds:.1f} s, {event}")
 
