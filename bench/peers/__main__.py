@@ -1,4 +1,5 @@
-"""`make bench-peers`: who names the broken lines, then rows a second and peak memory, in one run.
+"""`make bench-peers`: who names the broken lines, then rows a second and peak memory, in one run;
+then who judges a table how fast.
 
 Each measurement is a process of its own; products take turns within a round, and each round begins with another.
 """
@@ -26,7 +27,8 @@ sys.path[:0] = [str(ROOT / "e2e-tests"), str(ROOT / "services" / "kit" / "testin
 from air_quality import KEY, break_lines, station_file
 from plaza_testing.postgres import Postgres
 
-from bench import load
+from bench import load, quality
+from bench.peers import quality as judges
 
 PYTHON = ROOT / ".venv-peers" / "bin" / "python"
 ROUNDS = 3
@@ -160,5 +162,10 @@ if __name__ == "__main__":
     arguments = argparse.ArgumentParser(prog="python -m bench.peers", description=__doc__)
     arguments.add_argument("--rounds", type=int, default=ROUNDS)
     arguments.add_argument("--megabytes", type=int, default=MEGABYTES, help="size of the file that is loaded")
+    arguments.add_argument("--rows", type=int, default=quality.MANY, help="size of the table that is judged")
+    arguments.add_argument("jobs", nargs="*", default=["load", "quality"], help="load, quality")
     given = arguments.parse_args()
-    main(given.rounds, given.megabytes)
+    if "load" in given.jobs:
+        main(given.rounds, given.megabytes)
+    if "quality" in given.jobs:
+        judges.measure(given.rows, given.rounds)
