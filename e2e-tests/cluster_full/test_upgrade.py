@@ -42,7 +42,7 @@ from plaza_cli.demo import fill
 pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).resolve().parents[2]
-PREVIOUS = os.environ.get("PLAZA_E2E_PREVIOUS", "fa9a007")
+PREVIOUS = os.environ.get("PLAZA_E2E_PREVIOUS", "86c02c4")
 PREVIOUS_TAG = os.environ.get("PLAZA_E2E_PREVIOUS_TAG", "previous")
 TAG = os.environ.get("PLAZA_E2E_TAG") or (ROOT / "VERSION").read_text(encoding="ascii").strip()
 SERVICES = ("catalogue", "ingestion", "open_data", "quality", "security", "sharing")
