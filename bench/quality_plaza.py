@@ -16,7 +16,7 @@ from plaza_lake.tables import Lake, LakeSettings
 from plaza_quality.domain.around import Around
 from plaza_quality.domain.rules import Rule, rule_of
 from plaza_quality.domain.scores import LightProfile, assessed
-from plaza_quality.storage.rows import count
+from plaza_quality.storage.rows import judged
 from plaza_testing.grants import Granter
 
 from bench.quality_job import Job, Outcome, main
@@ -27,13 +27,14 @@ _DIMENSIONS = {"not_null": "COMPLETENESS", "unique": "UNIQUENESS", "compared": "
 
 
 def judge(job: Job) -> Outcome:
-    """Counts, masks and score."""
+    """Counts, masks as they are kept for readers, and score."""
     rules = [rule(asked) for asked in RULES]
     granter = Granter(job.dataset)
     lake = Lake(LakeSettings(job.catalog, job.warehouse))
     try:
         around = Around(datetime.now(UTC), ZoneInfo("Asia/Shanghai"))
-        counted = count(lake, granter.verifier, granter(), [one.check for one in rules], around)
+        checks = [one.check for one in rules]
+        counted = judged(lake, granter.verifier, granter(), checks, around, keep=True).counted
     finally:
         lake.close()
     made = assessed(rules, counted, LightProfile())

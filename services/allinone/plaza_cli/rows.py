@@ -23,6 +23,7 @@ from .row_pages import RowPage, read_pages, write_document
 from .surroundings import JsonOption, Plaza, UrlOption, plaza
 
 _ROWS_FOR_PEOPLE = 20
+_VERDICTS = ("_verdict", "_failed_rules", "_reasons", "_rule_set")
 Write = Callable[[bytes], object]
 
 
@@ -50,8 +51,15 @@ def rows(
     name: DatasetArgument,
     where: Annotated[
         str | None,
-        typer.Option("--where", metavar="FILTER", help='For example: station = "Dongsi" AND pm2_5 > 300'),
+        typer.Option(
+            "--where",
+            metavar="FILTER",
+            help='For example: station = "Dongsi" AND pm2_5 > 300; or: verdict = fail; or: verdict.RULE = fail',
+        ),
     ] = None,
+    verdicts: Annotated[
+        bool, typer.Option("--verdicts", help="Beside the fields: verdict, rules broken, why, rule set.")
+    ] = False,
     columns: Annotated[str | None, typer.Option("--columns", help="Fields, separated by commas.")] = None,
     order_by: Annotated[
         str | None, typer.Option("--order-by", help="For example: time desc, station")
@@ -81,7 +89,9 @@ def rows(
     wanted = _form(form, output, here.out.as_json)
     _check_binary(wanted, output, limit)
     path = f"{DatasetName.parse(name).path}/rows"
-    query = _query(where, columns, order_by, as_of, purpose, reader)
+    named = [part.strip() for part in (columns or "").split(",") if part.strip()]
+    told = [each for each in _VERDICTS if verdicts and each not in named]
+    query = _query(where, [*named, *told], order_by, as_of, purpose, reader)
     if wanted is RowForm.TABLE:
         _show_table(here, path, query, limit or _ROWS_FOR_PEOPLE)
         return
@@ -119,7 +129,7 @@ def _check_binary(form: RowForm, output: Path | None, limit: int | None) -> None
 
 def _query(
     where: str | None,
-    columns: str | None,
+    columns: list[str],
     order_by: str | None,
     as_of: int | None,
     purpose: str | None,
@@ -127,7 +137,7 @@ def _query(
 ) -> dict[str, str | int]:
     given = {
         "filter": where,
-        "columns": ",".join(part.strip() for part in columns.split(",") if part.strip()) if columns else None,
+        "columns": ",".join(columns),
         "orderBy": order_by,
         "version": as_of,
         "purpose": purpose,

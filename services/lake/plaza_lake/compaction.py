@@ -21,6 +21,7 @@ from pyiceberg.table.snapshots import Snapshot
 from plaza_lake.engine import refuse_merge_on_read
 from plaza_lake.metadata import MAX_ATTEMPTS, MaintenanceContended, commit, pause
 from plaza_lake.overwrite import KeptFile, all_rows, write_files
+from plaza_lake.row_origins import Origins, origins_of, together
 from plaza_lake.schema import TableKind
 from plaza_lake.snapshots import Live, SnapshotMaker, noted_in
 from plaza_lake.tables import Lake, table_schema
@@ -112,7 +113,7 @@ def compact(
                 if not work.removed and len(live.manifests) <= policy.manifests:
                     return NOTHING
                 on_step(CompactionStep.PLANNED)
-                work.write(lake, loaded)
+                work.write(lake, loaded, snapshot)
                 on_step(CompactionStep.WRITTEN)
             try:
                 maker = SnapshotMaker(loaded, loaded.metadata)
@@ -151,7 +152,7 @@ class _Work:
     def still_fits(self, live: Live) -> bool:
         return self.addresses <= {file.file_path for file in live.files}
 
-    def write(self, lake: Lake, table: Table) -> None:
+    def write(self, lake: Lake, table: Table, snapshot: Snapshot) -> None:
         if not self.removed:
             return
         schema = table_schema(table)
@@ -159,9 +160,19 @@ class _Work:
         folder = f"{table.location()}/data/_compacted"  # no batch id begins so
         with lake.files.opened(paths):
             query = all_rows(lake, schema, paths)
-            written: list[KeptFile] = list(write_files(lake, query, paths, schema, folder, "rows"))
+            origins = self._origins(table, number_of(snapshot) or 0, paths)
+            written: list[KeptFile] = list(write_files(lake, query, paths, schema, folder, "rows", origins))
         expected = sum(file.record_count for file in self.removed)
         assert sum(file.rows for file in written) == expected, "every row is written again, once"
         self.added = [
             data_file(table, table.metadata, file.uri, file.rows, file.bytes, schema) for file in written
         ]
+
+    def _origins(self, table: Table, version: int, paths: Sequence[str]) -> Origins:
+        return together(
+            version,
+            [
+                (file.file_path.removeprefix(f"{table.location()}/"), file.record_count, origins_of(path))
+                for file, path in zip(self.removed, paths, strict=True)
+            ],
+        )

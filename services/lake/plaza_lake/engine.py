@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -153,13 +153,22 @@ def _open(lake: Lake, allowed: tuple[str, ...]) -> duckdb.DuckDBPyConnection:
 
 
 def stream(
-    lake: Lake, query: exp.Expr, paths: Iterable[str], schema: pa.Schema, *, kept: bool = False
+    lake: Lake,
+    query: exp.Expr,
+    paths: Iterable[str],
+    schema: pa.Schema,
+    *,
+    kept: bool = False,
+    tables: Mapping[str, pa.Table] | None = None,
 ) -> Iterator[pa.RecordBatch]:
-    """Batches of a query's result while it runs; closing the iterator ends the query.
+    """Batches of a query's result while it runs; closing the iterator ends the query. `tables` stand beside the query,
+    which then has an instance of its own.
 
     Raises `pyarrow.ArrowInvalid` if the result does not have this schema, which would be our mistake.
     """
-    with connection(lake, paths, kept=kept) as opened:
+    with connection(lake, paths, kept=kept and not tables) as opened:
+        for name, table in (tables or {}).items():
+            opened.register(name, table)
         reader = opened.sql(to_sql(query)).to_arrow_reader(BATCH_ROWS)
         assert reader is not None, "a SELECT has a result"
         with reader:

@@ -27,7 +27,7 @@ from plaza_lake.judgements import (
     columns_of_judgement,
 )
 from plaza_lake.read import InvalidQuery
-from plaza_lake.render import column, to_sql
+from plaza_lake.render import column, read_parquet, to_sql
 from plaza_lake.scan import whole
 from plaza_lake.tables import Lake
 
@@ -115,6 +115,28 @@ def planned(lake: Lake, verifier: GrantVerifier, token: str, judgements: Sequenc
             others[each.among.grant] = open_grant(lake, verifier, each.among.grant)
             others[each.among.grant].check_names(each.among.columns)
     return Plan(access, tuple(judgements), others)
+
+
+def aggregates_by_file(
+    lake: Lake, access: Access, aggregates: Sequence[Mergeable], files: Sequence[int]
+) -> dict[int, tuple[object, ...]]:
+    """Each aggregate over each of these files that has a row, by number of the file. Raises as `Access.check_names`,
+    and `RowFilterNotSupported`."""
+    for node in aggregates:
+        whole(access).check(node)
+    if not aggregates or not files:
+        return {}
+    paths = [access.paths[number] for number in files]
+    select = (
+        exp.select(exp.column("file_index"), *aggregate_items(aggregates, access.granted))
+        .from_(read_parquet(paths, row_numbers=True))
+        .group_by(exp.column("file_index"))
+    )
+    found = engine.rows(lake, select, paths)
+    return {
+        files[int(str(row["file_index"]))]: tuple(row[f"_a{number}"] for number in range(len(aggregates)))
+        for row in found
+    }
 
 
 def fails(plan: Plan) -> exp.Expr:

@@ -105,7 +105,7 @@ class Groups:
             combinations=self._combined(combinations),
             examples=tuple(positions_of(first, access.paths) for first in self._first),
             values={
-                name: _merged(node, found)
+                name: merged(node, found)
                 for (name, node), found in zip(aggregates.items(), self._values, strict=True)
             },
         )
@@ -137,9 +137,10 @@ def _integers(values: pa.Array) -> NDArray[np.int64]:
     return np.asarray(values.to_numpy(zero_copy_only=False), np.int64)
 
 
-def _merged(node: Mergeable, parts: list[object]) -> object:
+def merged(node: Mergeable, parts: Sequence[object]) -> object:
+    """The aggregate of the whole; of parts without a value nothing is given."""
     if isinstance(node, Count | CountWhere):
-        return sum(cast(list[int], parts))
+        return sum(cast(Sequence[int], parts))
     if not parts:
         return None
     # NaN is the greatest, wherever the engine met it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +14,7 @@ from plaza_lake import engine
 from plaza_lake.access import Access, open_grant
 from plaza_lake.judge import fails, planned
 from plaza_lake.judged import Position
-from plaza_lake.judgements import ROW_BITS, Judgement, scanned
+from plaza_lake.judgements import ROW_BITS, WORD, Judgement, scanned
 from plaza_lake.render import column, to_sql
 from plaza_lake.scan import whole
 from plaza_lake.schema import arrow_schema
@@ -82,6 +83,44 @@ def verdicts(
             for batch in reader:
                 verifier.read(grant_token)
                 yield _row_batch(batch, plan.words, columns)
+
+
+def not_passing(
+    lake: Lake,
+    verifier: GrantVerifier,
+    grant_token: str,
+    judgements: Sequence[Judgement],
+    files: Sequence[int] | None = None,
+) -> pa.Table:
+    """Of the rows that do not pass some judgement: `_position` (file numbers are those of the version) and the words
+    `_failed0…`, `_judged0…`. `files`: rows of these alone are judged, which says the same of judgements that look at
+    no other row.
+
+    Raises as `read_rows`, `RowFilterNotSupported`, and duckdb.Error for what cannot be evaluated.
+    """
+    plan = planned(lake, verifier, grant_token, judgements)
+    chosen = range(len(whole(plan.access).paths)) if files is None else sorted(files)
+    access = replace(plan.access, paths=tuple(plan.access.paths[number] for number in chosen))
+    plan = replace(plan, access=access)
+    full = [(1 << min(WORD, len(judgements) - word * WORD)) - 1 for word in range(plan.words)]
+    silent = (
+        exp.NEQ(this=column(f"_judged{word}"), expression=exp.Literal.number(bits))
+        for word, bits in enumerate(full)
+    )
+    select = exp.select("*").from_(plan.judged().subquery("_j")).where(exp.or_(fails(plan), *silent))
+    with engine.connection(lake, plan.paths()) as opened:
+        for name, table in plan.tables().items():
+            opened.register(name, table)
+        found = opened.sql(to_sql(select)).to_arrow_table()
+    assert found is not None, "a SELECT has a result"
+    position = found.column("_position").to_numpy()
+    numbers = np.asarray(chosen, np.int64)
+    real = (
+        numbers[position >> ROW_BITS] << ROW_BITS | position & ((1 << ROW_BITS) - 1)
+        if len(chosen)
+        else position
+    )
+    return found.set_column(0, "_position", pa.array(real))
 
 
 def _row_batch(batch: pa.RecordBatch, words: int, columns: Sequence[str]) -> pa.RecordBatch:

@@ -23,6 +23,7 @@ from sqlglot import exp
 from plaza_lake import engine
 from plaza_lake.files import Files, file_sha256
 from plaza_lake.render import column, read_parquet, same_key, to_sql
+from plaza_lake.row_origins import KEY, Origins
 from plaza_lake.schema import TableSchema, arrow_schema, duckdb_type
 from plaza_lake.tables import Lake
 
@@ -145,13 +146,21 @@ def all_rows(lake: Lake, schema: TableSchema, paths: list[str]) -> exp.Select:
 
 
 def write_files(
-    lake: Lake, query: exp.Expr, paths: list[str], schema: TableSchema, folder: str, prefix: str
+    lake: Lake,
+    query: exp.Expr,
+    paths: list[str],
+    schema: TableSchema,
+    folder: str,
+    prefix: str,
+    origins: Origins | None = None,
 ) -> Iterator[KeptFile]:
     """The result of a query over these paths as data files in a folder, each durable under a name made of
-    `prefix` and its hash before it is handed out; nobody knows them yet."""
+    `prefix` and its hash before it is handed out; nobody knows them yet. `origins`: where the rows come from, if the
+    query keeps them in that order."""
     arrow = arrow_schema(schema)
     groups = _row_groups(engine.stream(lake, query, paths, arrow))
     group = next(groups, None)
+    rows = 0
     while group is not None:
         part = _Part(lake.files, f"{folder}/{prefix}", arrow)
         try:
@@ -160,7 +169,9 @@ def write_files(
             while group is not None and part.bytes < FILE_BYTES:
                 part.write(group)
                 group = next(groups, None)
-            yield part.keep()
+            kept = part.keep(None if origins is None else origins.within(rows, part.rows))
+            rows += kept.rows
+            yield kept
         finally:
             part.drop()
 
@@ -188,7 +199,7 @@ class _Part:
         self._path = files.part(prefix)
         self._file = self._path.open("xb")
         self._writer = pq.ParquetWriter(self._file, schema, compression="zstd", store_schema=False)
-        self._rows = 0
+        self.rows = 0
 
     @property
     def bytes(self) -> int:
@@ -196,16 +207,18 @@ class _Part:
 
     def write(self, rows: pa.Table) -> None:
         self._writer.write_table(rows, row_group_size=max(rows.num_rows, 1))
-        self._rows += rows.num_rows
+        self.rows += rows.num_rows
 
-    def keep(self) -> KeptFile:
+    def keep(self, origins: Origins | None) -> KeptFile:
         """Durable under its own name before this returns."""
+        if origins is not None:
+            self._writer.add_key_value_metadata({KEY: origins.written()})
         self._writer.close()
         self._file.close()
         size = self._path.stat().st_size
         target = f"{self._prefix}-{file_sha256(self._path)}.parquet"
         self._files.keep(self._path, target)
-        return KeptFile(target, self._rows, size)
+        return KeptFile(target, self.rows, size)
 
     def drop(self) -> None:
         """Leaves nothing behind; harmless after `keep`."""

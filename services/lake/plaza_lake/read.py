@@ -21,6 +21,8 @@ from plaza_lake.pages import page
 from plaza_lake.render import column, columns_of_file, ordered, read_parquet, render, render_aggregate
 from plaza_lake.schema import TableSchema, arrow_schema
 from plaza_lake.tables import Lake
+from plaza_lake.verdict_join import Joined, joined
+from plaza_lake.verdicts import check_outcomes, is_verdict
 
 MAX_LIMIT: Final = 2**31 - 1
 PAGE_ROWS: Final = 20_000
@@ -36,7 +38,7 @@ class RowQuery:
     """What a reader asks for, within what the grant permits; dataset, table and version stand there."""
 
     columns: tuple[str, ...] | None = None
-    """In this order; None: all that are granted, in the contract's order."""
+    """In this order; None: all that are granted, in the contract's order. Verdicts (`verdicts.COLUMNS`) beside them."""
     filter: Expr | None = None
     order_by: Order = ()
     limit: int | None = None
@@ -122,6 +124,13 @@ def read_rows(lake: Lake, verifier: GrantVerifier, grant_token: str, query: RowQ
     `VersionNotFound`; all before the first row.
     """
     access = open_grant(lake, verifier, grant_token)
+    asked = [*(query.columns or ()), *(() if query.filter is None else columns_of(query.filter))]
+    judged: Joined | None = None
+    if any(map(is_verdict, asked)):
+        if query.filter is not None:
+            check_outcomes(query.filter)
+        judged = joined(lake, access, [name for name in asked if is_verdict(name)], query.filter)
+        access = judged.access
     names = access.granted.names if query.columns is None else query.columns
     if not names or len(set(names)) < len(names):
         raise InvalidQuery("columns must be named once each, and at least one", remedy="Correct the columns.")
@@ -132,31 +141,50 @@ def read_rows(lake: Lake, verifier: GrantVerifier, grant_token: str, query: RowQ
     if query.limit is not None and not 1 <= query.limit <= MAX_LIMIT:
         raise InvalidQuery(f"limit {query.limit} is not a positive number", remedy="Ask for 1 or more.")
     if query.limit is not None and query.limit <= PAGE_ROWS:
-        source = _page(lake, access, schema, where, order, query.limit)
+        source = _page(lake, access, schema, where, order, query.limit, judged)
     else:
-        source = _scan(lake, access, schema, where, order, query.limit)
+        source = _scan(lake, access, schema, where, order, query.limit, judged)
     return RowStream(access, schema, order, verifier, grant_token, source)
 
 
 def _scan(
-    lake: Lake, access: Access, schema: TableSchema, where: Expr | None, order: Order, limit: int | None
+    lake: Lake,
+    access: Access,
+    schema: TableSchema,
+    where: Expr | None,
+    order: Order,
+    limit: int | None,
+    judged: Joined | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """By the engine, from the files."""
-    select = exp.select(*map(column, schema.names)).from_(read_parquet(list(access.paths)))
+    rows = read_parquet(list(access.paths)) if judged is None else judged.rows()
+    select = exp.select(*map(column, schema.names)).from_(rows)
     if where is not None:
         select = select.where(render(where, access.schema))
     if order:
         select = select.order_by(*ordered(order))
     if limit is not None:
         select = select.limit(limit)
-    return engine.stream(lake, select, access.paths, arrow_schema(schema), kept=True)
+    tables = None if judged is None else judged.tables
+    return engine.stream(lake, select, access.paths, arrow_schema(schema), kept=True, tables=tables)
 
 
 def _page(
-    lake: Lake, access: Access, schema: TableSchema, where: Expr | None, order: Order, limit: int
+    lake: Lake,
+    access: Access,
+    schema: TableSchema,
+    where: Expr | None,
+    order: Order,
+    limit: int,
+    judged: Joined | None,
 ) -> Iterator[pa.RecordBatch]:
     """From columns in memory where they are or fit; else by the engine. So many pages at a time as the engine has
     threads: more of them at once would only be slower each."""
+    if judged is not None:
+        with lake.scan_turns:
+            batches = list(_scan(lake, access, schema, where, order, limit, judged))
+        yield from batches
+        return
     names = {*schema.names, *(name for name, _ in order), *(() if where is None else columns_of(where))}
     needed = access.schema.select(name for name in access.schema.names if name in names)
     types = {each.name: each.type for each in needed.columns}
@@ -176,8 +204,9 @@ def _page(
 
 
 def canonical_order(schema: TableSchema) -> Order:
-    """By the key, without one by all columns; then by all others, so that equal keys keep their places."""
-    rest = tuple(name for name in schema.names if name not in schema.key)
+    """By the key, without one by all columns; then by all others, so that equal keys keep their places. Verdicts are
+    no part of it."""
+    rest = tuple(name for name in schema.names if name not in schema.key and not is_verdict(name))
     return tuple((name, False) for name in schema.key + rest)
 
 

@@ -5,7 +5,7 @@ Part of the one read path: a grant opens it as it opens `read`. What is judged l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -48,8 +48,8 @@ class Scan:
     """What a grant opens, ready to be read."""
 
     access: Access
-    metadata: tuple[pq.FileMetaData, ...]
-    """Of each file, read once."""
+    metadata: Mapping[int, pq.FileMetaData]
+    """Of each file that is to be read, by number, read once."""
 
     @property
     def schema(self) -> TableSchema:
@@ -62,9 +62,9 @@ class Scan:
         return self.access.paths
 
     @property
-    def rows(self) -> tuple[int, ...]:
-        """Of each file."""
-        return tuple(each.num_rows for each in self.metadata)
+    def rows(self) -> Mapping[int, int]:
+        """Of each file that is to be read, by number."""
+        return {number: each.num_rows for number, each in self.metadata.items()}
 
 
 def whole(access: Access) -> Access:
@@ -78,9 +78,15 @@ def whole(access: Access) -> Access:
 
 def open_scan(lake: Lake, verifier: GrantVerifier, token: str) -> Scan:
     """Raises as `open_grant`, and `RowFilterNotSupported`."""
-    access = whole(open_grant(lake, verifier, token))
-    with lake.files.opened(access.paths):
-        return Scan(access, tuple(map(pq.read_metadata, access.paths)))
+    access = open_grant(lake, verifier, token)
+    return scan_of(lake, access, range(len(access.paths)))
+
+
+def scan_of(lake: Lake, access: Access, files: Iterable[int]) -> Scan:
+    """For some of the files, by number. Raises `RowFilterNotSupported`."""
+    wanted = {number: whole(access).paths[number] for number in files}
+    with lake.files.opened(wanted.values()):
+        return Scan(access, {number: pq.read_metadata(path) for number, path in wanted.items()})
 
 
 def judge_parts(
@@ -91,15 +97,15 @@ def judge_parts(
     *,
     files: Iterable[int] | None = None,
 ) -> list[T]:
-    """What `judge` says of every part of these files (numbers in `Scan.paths`; None: all), in the order of the
-    rows. As many parts at a time as the engine has threads; `judge` should let go of the interpreter's lock.
+    """What `judge` says of every part of these files (numbers in `Scan.paths`; None: all of the scan), in the order of
+    the rows. As many parts at a time as the engine has threads; `judge` should let go of the interpreter's lock.
 
     A column that a file does not have is absent in all its rows. Raises as `Access.check_names`.
     """
     wanted = tuple(dict.fromkeys(names))
     scan.access.check_names(wanted)
     schema = scan.schema.select(wanted)
-    chosen = range(len(scan.paths)) if files is None else sorted(set(files))
+    chosen = sorted(scan.metadata if files is None else set(files))
     with (
         lake.files.opened([scan.paths[number] for number in chosen]),
         ThreadPoolExecutor(lake.settings.threads, thread_name_prefix="scan") as pool,

@@ -151,6 +151,12 @@ class Lake:
         name = parse_dataset(dataset)
         return f"{self._warehouse}/{name.department}/{name.dataset}/{table}"
 
+    def verdicts_location(self, dataset: str) -> str:
+        """The folder of what quality keeps for each row: `<warehouse>/_quality/verdicts/<department>/<dataset>`. Below
+        the warehouse, not in the department's own folder: no department begins so, and none of its keys opens it."""
+        name = parse_dataset(dataset)
+        return f"{self._warehouse}/_quality/verdicts/{name.department}/{name.dataset}"
+
     def load(self, dataset: str, table: TableKind = "rows") -> Table:
         """The table as it is now. Raises `TableNotFound`, `LakeUnavailable`."""
         with catalog_errors():

@@ -35,7 +35,7 @@ def test_every_row_comes_with_its_place(lake: Lake, dataset: str, stage: Any, gr
     commit_batch(lake, dataset, air.schema, "b-1", [stage(first)])
     commit_batch(lake, dataset, air.schema, "b-2", [stage(second)])
     scan = open_scan(lake, grant.verifier, grant())
-    assert (scan.access.version.version, sum(scan.rows), len(scan.paths)) == (2, 4, 2)
+    assert (scan.access.version.version, sum(scan.rows.values()), len(scan.paths)) == (2, 4, 2)
     long, short = sorted((0, 1), key=lambda number: -scan.rows[number])
     found = judged(lake, grant, grant(), "station", "hour", "pm2_5")
     assert sorted((file, row, each["hour"]) for file, row, each in found if file == long) == [

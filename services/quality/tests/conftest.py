@@ -42,7 +42,14 @@ from plaza_testing.staging import Stager
 from sqlalchemy import text
 
 RPC = cast(Any, None)
-RIGHTS = {"assessment.read", "score.read", "work-order.list", "work-order.read", "work-order.work"}
+RIGHTS = {
+    "assessment.read",
+    "assessment.run",
+    "score.read",
+    "work-order.list",
+    "work-order.read",
+    "work-order.work",
+}
 SCHEMA = TableSchema(
     (
         Column("id", FieldType.INTEGER),

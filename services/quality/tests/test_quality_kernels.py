@@ -38,11 +38,10 @@ from plaza_quality.domain.checks import (
 )
 from plaza_quality.kernels.checks import kernel_of
 from plaza_quality.kernels.columns import FAILS, PASSES, SILENT
-from plaza_quality.kernels.hashing import hashed
-from plaza_quality.kernels.repeated import repetitions
-from plaza_quality.kernels.scan import judge_rows, task_of
+from plaza_quality.kernels.hashing import Keys, hashed
+from plaza_quality.kernels.repeated import repeats_after, repetitions
 from plaza_quality.storage.meaning.rows import row_verdict
-from plaza_quality.storage.rows import ByRow, prepared
+from plaza_quality.storage.rows import ByRow, judged, prepared
 from sqlglot import exp
 
 NOW = datetime(2024, 2, 29, 16, 30, tzinfo=UTC)
@@ -222,6 +221,17 @@ def test_all_but_the_first_of_each_key_repeat(keys: list[int], parts: int, weak:
     assert repetitions(given_parts).tolist() == expected
 
 
+@given(keys=st.lists(st.integers(1, 5), max_size=20), cut=st.integers(0, 20), weak=st.booleans())
+def test_new_keys_are_found_among_the_old(keys: list[int], cut: int, weak: bool) -> None:
+    """As if all were looked at."""
+    hashes = np.array(keys, np.uint64) << np.uint64(60)
+    one = np.zeros_like(hashes) if weak else hashes
+    positions = np.arange(len(keys), dtype=np.int64)
+    everywhere = repetitions([(positions, one, hashes)])
+    found = repeats_after([Keys(one[:cut], hashes[:cut])], [(positions[cut:], one[cut:], hashes[cut:])])
+    assert found.tolist() == [place for place in everywhere.tolist() if place >= cut]
+
+
 @pytest.mark.integration
 async def test_a_scan_by_kernels_finds_what_the_engine_finds(quality: Any) -> None:
     """Two files; rules by kernel, by the engine part by part, and by keys; more than one word of them."""
@@ -262,13 +272,10 @@ async def test_a_scan_by_kernels_finds_what_the_engine_finds(quality: Any) -> No
     reading = (quality.world.lake, quality.world.grants)
     judgements = [prepared(check, schema, around, reading) for check in wanted]
     assert all(isinstance(each, ByRow) for each in judgements)
-    tasks = [
-        task_of(check, each.judgement, schema, around)  # type: ignore[union-attr]  # they are ByRow
-        for check, each in zip(wanted, judgements, strict=True)
-    ]
-    assert None not in tasks
-    found = judge_rows(*reading, token, tasks, examples=3)  # type: ignore[arg-type]  # none is None
-    by_engine = judge(*reading, token, [each.judgement for each in judgements], examples=3)  # type: ignore[union-attr]
-    assert found == by_engine
-    assert found.rows == 63
+    found = judged(*reading, token, wanted, around).found
+    by_engine = judge(*reading, token, [each.judgement for each in judgements])  # type: ignore[union-attr]  # ByRow
+    assert found.failed == by_engine.failed
+    passed = tuple(63 - bad - silent for bad, silent in zip(found.failed, found.silent, strict=True))
+    assert passed == by_engine.passed
+    assert (found.rows, found.clean, found.together) == (63, by_engine.clean, by_engine.combinations)
     assert found.failed[63] > 0

@@ -122,10 +122,10 @@ async def test_two_workers_make_one_assessment(quality: Quality, monkeypatch: py
     await quality.deliver(quality.event(version))
     await quality.work()
 
-    async def not_seen(*_: object) -> bool:
-        return False
+    async def not_seen(*_: object) -> int:
+        return 0
 
-    monkeypatch.setattr(assessments, "exists", not_seen)
+    monkeypatch.setattr(assessments, "number_of", not_seen)
     await quality.work()
     assert len(await quality.outbox()) == 1
 

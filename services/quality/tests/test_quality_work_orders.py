@@ -76,17 +76,19 @@ async def postpone(quality: Quality, days: int) -> None:
         )
 
 
-async def test_bad_loads_open_one_and_a_good_one_closes_it(quality: Quality) -> None:
+async def test_ten_bad_loads_open_one_and_a_good_one_closes_it(quality: Quality) -> None:
     quality.rules(HAS_X, X_SANE)
-    for bad in (2, 3, 4):
+    for bad in range(2, 12):
         await quality.assessed(rows(10, bad))
     (order,) = await orders(quality)
     assert order.dataset == quality.name
     assert (order.dimension, order.state) == (grades_pb2.DIMENSION_COMPLETENESS, STATE.WORK_ORDER_STATE_OPEN)
-    assert (order.opened_by_version, order.judged_version, order.target) == (1, 3, 95)
-    # Appended: 30 of 39 rows have a value.
-    assert (order.score, order.failed_rules[0].failed, order.failed_rules[0].judged) == (76.9230, 9, 39)
-    assert [(rule.id, rule.threshold) for rule in order.failed_rules] == [("x-present", 90)]
+    assert (order.opened_by_version, order.judged_version, order.target) == (1, 10, 95)
+    # Appended: 100 of 165 rows have a value.
+    assert (order.score, order.failed_rules[0].failed, order.failed_rules[0].judged) == (60.6060, 65, 165)
+    assert [(rule.id, rule.threshold, rule.rows_filter) for rule in order.failed_rules] == [
+        ("x-present", 90, "_verdict.x-present = fail")
+    ]
     await quality.assessed(rows(3000, 0))
     assert await orders(quality) == []
     (closed,) = await orders(quality, show_closed=True)
@@ -95,7 +97,7 @@ async def test_bad_loads_open_one_and_a_good_one_closes_it(quality: Quality) -> 
     history = (await get(quality, closed.name)).history
     assert [(entry.state, entry.version) for entry in history] == [
         (STATE.WORK_ORDER_STATE_OPEN, 1),
-        (STATE.WORK_ORDER_STATE_CLOSED, 4),
+        (STATE.WORK_ORDER_STATE_CLOSED, 11),
     ]
     assert [word for word, _ in await events(quality)] == ["opened.v1", "closed.v1"]
     assert (await events(quality))[0][1] == {

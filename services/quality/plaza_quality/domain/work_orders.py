@@ -103,10 +103,11 @@ class Step(StrEnum):
 def step(
     known: Known | None, found: Findings, version: int, now: datetime, profile: WorkOrderProfile
 ) -> Step:
-    """What an assessment of `version`, made now, does. Versions that were judged already do nothing."""
+    """What an assessment of `version`, made now, does. Versions before the one that was judged do nothing; that one may
+    be assessed again."""
     if known is None:
         return Step.OPEN if found.bad else Step.NOTHING
-    if version <= known.judged_version:
+    if version < known.judged_version:
         return Step.NOTHING
     if known.state is State.CLOSED:
         assert known.close_time is not None, "closed ones say when"

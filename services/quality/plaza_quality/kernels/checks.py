@@ -63,6 +63,8 @@ class Kernel:
 
     columns: tuple[str, ...]
     judge: Callable[[pa.Table], Verdict]
+    edge: Callable[[pa.Table, Flags], int] | None = None
+    """Of a check that a later moment changes: the smallest of the values that fail."""
 
 
 def kernel_of(check: Check, schema: TableSchema, around: Around) -> Kernel | None:
@@ -73,14 +75,13 @@ def kernel_of(check: Check, schema: TableSchema, around: Around) -> Kernel | Non
         case InRange(field):
             least, greatest = _bounds(check, _type(schema, field))
             return Kernel((field,), lambda rows: _within(rows.column(field), least, greatest))
-        case NotFuture(field, tolerance):
-            latest = _as_number(
-                around.last_day(tolerance)
-                if _type(schema, field) is FieldType.DATE
-                else around.moment + tolerance,
-                _type(schema, field),
+        case NotFuture(field):
+            latest = latest_of(check, schema, around)
+            return Kernel(
+                (field,),
+                lambda rows: _within(rows.column(field), None, latest),
+                lambda rows, fails: _smallest(rows.column(field), fails),
             )
-            return Kernel((field,), lambda rows: _within(rows.column(field), None, latest))
         case HasFormat(field, wanted):
             judge = _format(wanted)
             return None if judge is None else Kernel((field,), lambda rows: texts(rows.column(field), judge))
@@ -98,6 +99,18 @@ def kernel_of(check: Check, schema: TableSchema, around: Around) -> Kernel | Non
         case Compared() if _comparable(check, schema):
             return Kernel((check.left, check.right), lambda rows: _compared(rows, check))
     return None
+
+
+def latest_of(check: NotFuture, schema: TableSchema, around: Around) -> int:
+    """The greatest value that passes, as the column counts it: days or microseconds."""
+    kind = _type(schema, check.field)
+    of_days = kind is FieldType.DATE
+    return _as_number(around.last_day(check.tolerance) if of_days else around.moment + check.tolerance, kind)
+
+
+def _smallest(column: pa.ChunkedArray, fails: Flags) -> int:
+    values, _ = numbers(column)
+    return int(values[fails].min())
 
 
 def among(field: str, known: pa.Array) -> Kernel:

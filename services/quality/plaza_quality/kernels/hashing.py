@@ -1,5 +1,5 @@
-"""128-bit hashes of rows, for finding repeated keys. Seeds are drawn anew for each scan: nobody can make collisions
-beforehand, and by chance two of 100 million rows collide once in 10^22 scans."""
+"""128-bit hashes of rows, for finding repeated keys. Seeds are drawn anew for each table and known to the services
+alone: nobody can make collisions beforehand, and by chance two of 100 million rows collide once in 10^22 scans."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ABSENT: Final = np.uint64(0x9E3779B97F4A7C15)
 
 @dataclass(frozen=True, slots=True)
 class Seeds:
-    """Of one scan."""
+    """Of the hashes that are compared with each other."""
 
     one: np.uint64
     two: np.uint64
@@ -30,6 +30,14 @@ class Seeds:
     def drawn(cls) -> Seeds:
         one, two = np.frombuffer(np.random.default_rng().bytes(16), np.uint64)
         return cls(one, two)
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Both halves of the hash of each row of a file; twice 0 of a row that has no key."""
+
+    one: Hashes
+    two: Hashes
 
 
 def hashed(columns: list[pa.ChunkedArray], seed: np.uint64) -> Hashes:

@@ -1,4 +1,4 @@
-"""All judgements over a version in one scan by kernels: the same answer as `plaza_lake.judge`, sooner."""
+"""Judgements over data files by kernels, all of them in one scan: the same verdicts as `plaza_lake.judge`, sooner."""
 
 from __future__ import annotations
 
@@ -10,22 +10,12 @@ from typing import Final
 import duckdb
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
-from plaza_kit.grants import GrantVerifier
+from plaza_lake import row_bits
 from plaza_lake.fields import FieldType, TableSchema
-from plaza_lake.judged import Judged, Position, numbers_in, positions_of
-from plaza_lake.judgements import (
-    ROW_BITS,
-    WORD,
-    ByExpression,
-    First,
-    Judgement,
-    Member,
-    Values,
-    columns_of_judgement,
-)
+from plaza_lake.judgements import ByExpression, First, Judgement, Member, Values, columns_of_judgement
 from plaza_lake.render import to_sql
-from plaza_lake.scan import Part, judge_parts, open_scan
+from plaza_lake.row_bits import Bits
+from plaza_lake.scan import Part, Scan, judge_parts
 from plaza_lake.tables import Lake
 from sqlglot import exp
 
@@ -33,86 +23,46 @@ from plaza_quality.domain.around import Around
 from plaza_quality.domain.checks import Check
 from plaza_quality.kernels.checks import Kernel, among, kernel_of
 from plaza_quality.kernels.columns import FAILS, PASSES, SILENT, Flags, Verdict, present_in
-from plaza_quality.kernels.hashing import Hashes, Seeds, hashed
-from plaza_quality.kernels.repeated import Positions, repetitions
+from plaza_quality.kernels.hashing import Keys, Seeds, hashed
 
 Task = Kernel | ByExpression | First
-"""A judgement as it is done here: by a kernel, by the engine part by part, or by hashes over all parts."""
+"""A judgement as it is done here: by a kernel, by the engine part by part, or by hashes of keys."""
 _PART: Final = "part"
 
 
 @dataclass(frozen=True, slots=True)
-class _Keys:
-    """Rows of a part that have a key."""
+class Said:
+    """What one task says of the rows of a file. Of a key (`First`) only which rows have none."""
 
-    positions: Positions
-    one: Hashes
-    two: Hashes
+    failed: int = 0
+    silent: int = 0
+    failed_bits: Bits | None = None
+    """None: no row."""
+    silent_bits: Bits | None = None
+    changes_at: int | None = None
+    """Smallest value that fails, of a kernel with an edge."""
+    keys: Keys | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
-    """What one part says."""
+class FileSaid:
+    """What all tasks say of one file."""
 
     rows: int
-    passed: NDArray[np.int64]
-    """By task."""
-    failed: NDArray[np.int64]
-    places: Positions
-    """Of rows that fail somewhere."""
-    words: NDArray[np.int64]
-    """Of these rows, one column a word."""
-    keys: tuple[_Keys, ...]
-    """By task of kind `First`."""
+    said: tuple[Said, ...]
 
 
-def judge_rows(
-    lake: Lake,
-    verifier: GrantVerifier,
-    grant: str,
-    tasks: Sequence[Task],
-    *,
-    examples: int = 0,
-    combinations: int = 50,
-) -> Judged:
-    """Every task in one scan. `examples`: of failing rows, by task; `combinations`: at most so many are told.
+def judge_files(lake: Lake, scan: Scan, tasks: Sequence[Task], seeds: Seeds) -> dict[int, FileSaid]:
+    """Every task over every file of the scan, by number of the file.
 
-    Blocking; takes about 24 bytes for each row and key set besides the columns of two row groups. Raises as
-    `plaza_lake.scan.open_scan`, and duckdb.Error for an expression that cannot be evaluated.
+    Blocking; takes 16 bytes for each row and key besides the columns of two row groups. Raises as
+    `plaza_lake.scan.judge_parts`, and duckdb.Error for an expression that cannot be evaluated.
     """
-    scan = open_scan(lake, verifier, grant)
-    part_judge = _PartJudge(tasks)
-    names = part_judge.columns or scan.schema.names[:1]
-    found = judge_parts(lake, scan, names, part_judge)
-    passed = (
-        np.sum([each.passed for each in found], axis=0, initial=0) if found else np.zeros(len(tasks), int)
-    )
-    failed = (
-        np.sum([each.failed for each in found], axis=0, initial=0) if found else np.zeros(len(tasks), int)
-    )
-    width = max(1, -(-len(tasks) // WORD))
-    places = np.concatenate([np.empty(0, np.int64), *(each.places for each in found)])
-    words = np.concatenate([np.empty((0, width), np.int64), *(each.words for each in found)])
-    for slot, number in enumerate(part_judge.firsts):
-        again = repetitions(
-            [(part.keys[slot].positions, part.keys[slot].one, part.keys[slot].two) for part in found]
-        )
-        failed[number], passed[number] = len(again), passed[number] - len(again)
-        places, words = _with_bit(places, words, again, number)
-    rows = sum(each.rows for each in found)
-    return Judged(
-        version=scan.access.version.version,
-        snapshot_id=scan.access.version.snapshot_id,
-        rows=rows,
-        clean=rows - len(places),
-        passed=tuple(passed.tolist()),
-        failed=tuple(failed.tolist()),
-        combinations=_combinations(words, len(tasks), combinations),
-        examples=tuple(
-            _examples(places, words, number, examples, scan.paths) for number in range(len(tasks))
-        ),
-        values={},
-    )
+    judge = _PartJudge(tasks, seeds)
+    parts: dict[int, list[FileSaid]] = {number: [] for number in scan.metadata}
+    for number, found in judge_parts(lake, scan, judge.columns or scan.schema.names[:1], judge):
+        parts[number].append(found)
+    return {number: _together(found, len(tasks)) for number, found in parts.items()}
 
 
 def task_of(check: Check, judgement: Judgement, schema: TableSchema, around: Around) -> Task | None:
@@ -129,35 +79,50 @@ def task_of(check: Check, judgement: Judgement, schema: TableSchema, around: Aro
 class _PartJudge:
     """Judges parts, several at a time."""
 
-    def __init__(self, tasks: Sequence[Task]) -> None:
+    def __init__(self, tasks: Sequence[Task], seeds: Seeds) -> None:
         self._tasks = tuple(tasks)
-        self._seeds = Seeds.drawn()
+        self._seeds = seeds
         self._local = threading.local()
-        self.firsts = [number for number, task in enumerate(tasks) if isinstance(task, First)]
         self._by_engine = [number for number, task in enumerate(tasks) if isinstance(task, ByExpression)]
         self.columns = tuple(dict.fromkeys(name for task in tasks for name in _columns(task)))
 
-    def __call__(self, part: Part) -> _Found:
-        rows = part.columns.num_rows
-        where = np.arange(part.first, part.first + rows, dtype=np.int64) | (part.file << ROW_BITS)
-        width = max(1, -(-len(self._tasks) // WORD))
-        words = np.zeros((rows, width), np.int64)
-        passed, failed = np.zeros(len(self._tasks), np.int64), np.zeros(len(self._tasks), np.int64)
-        for number, verdict in self._verdicts(part.columns):
-            failed[number] = np.count_nonzero(verdict == FAILS)
-            passed[number] = np.count_nonzero(verdict == PASSES)
-            if failed[number]:
-                word, bit = divmod(number, WORD)
-                words[:, word] |= (verdict == FAILS).astype(np.int64) << bit
-        keys = []
-        for number in self.firsts:
-            task = self._tasks[number]
-            assert isinstance(task, First), "they were chosen"
-            found, present = self._keys(part.columns, task.columns, where)
-            keys.append(found)
-            passed[number] = present
-        bad = words.any(axis=1)
-        return _Found(rows, passed, failed, where[bad], words[bad], tuple(keys))
+    def __call__(self, part: Part) -> tuple[int, FileSaid]:
+        said = {
+            number: self._said(number, part.columns, verdict)
+            for number, verdict in self._verdicts(part.columns)
+        }
+        for number, task in enumerate(self._tasks):
+            if isinstance(task, First):
+                said[number] = self._keys(part.columns, task.columns)
+        return part.file, FileSaid(
+            part.columns.num_rows, tuple(said[number] for number in range(len(self._tasks)))
+        )
+
+    def _said(self, number: int, rows: pa.Table, verdict: Verdict) -> Said:
+        fails = verdict == FAILS
+        failed = int(np.count_nonzero(fails))
+        silent = len(verdict) - failed - int(np.count_nonzero(verdict == PASSES))
+        task = self._tasks[number]
+        edge = (
+            task.edge(rows, fails) if failed and isinstance(task, Kernel) and task.edge is not None else None
+        )
+        return Said(
+            failed,
+            silent,
+            row_bits.packed(fails) if failed else None,
+            row_bits.packed(verdict == SILENT) if silent else None,
+            edge,
+        )
+
+    def _keys(self, rows: pa.Table, names: tuple[str, ...]) -> Said:
+        columns = [rows.column(name) for name in names]
+        one, two = (hashed(columns, seed) for seed in (self._seeds.one, self._seeds.two))
+        present = _any_present(columns)
+        if present is None or present.all():
+            return Said(keys=Keys(one, two))
+        one[~present] = two[~present] = 0
+        silent = len(present) - int(np.count_nonzero(present))
+        return Said(silent=silent, silent_bits=row_bits.packed(~present), keys=Keys(one, two))
 
     def _verdicts(self, rows: pa.Table) -> Iterator[tuple[int, Verdict]]:
         for number, task in enumerate(self._tasks):
@@ -197,13 +162,36 @@ class _PartJudge:
             self._local.engine = opened
         return opened
 
-    def _keys(self, rows: pa.Table, names: tuple[str, ...], where: Positions) -> tuple[_Keys, int]:
-        columns = [rows.column(name) for name in names]
-        one, two = (hashed(columns, seed) for seed in (self._seeds.one, self._seeds.two))
-        present = _any_present(columns)
-        if present is None:
-            return _Keys(where, one, two), len(where)
-        return _Keys(where[present], one[present], two[present]), int(np.count_nonzero(present))
+
+def _together(parts: Sequence[FileSaid], tasks: int) -> FileSaid:
+    """What is said of parts that follow each other, as of one file."""
+    if len(parts) == 1:
+        return parts[0]
+    rows = [part.rows for part in parts]
+    return FileSaid(sum(rows), tuple(_joined([part.said[n] for part in parts], rows) for n in range(tasks)))
+
+
+def _joined(said: Sequence[Said], rows: Sequence[int]) -> Said:
+    edges = [each.changes_at for each in said if each.changes_at is not None]
+    keys = [each.keys for each in said if each.keys is not None]
+    return Said(
+        sum(each.failed for each in said),
+        sum(each.silent for each in said),
+        _bits([each.failed_bits for each in said], rows),
+        _bits([each.silent_bits for each in said], rows),
+        min(edges, default=None),
+        Keys(np.concatenate([k.one for k in keys]), np.concatenate([k.two for k in keys])) if keys else None,
+    )
+
+
+def _bits(parts: Sequence[Bits | None], rows: Sequence[int]) -> Bits | None:
+    if all(bits is None for bits in parts):
+        return None
+    whole = [
+        (np.zeros(-(-count // 8), np.uint8) if bits is None else bits, count)
+        for bits, count in zip(parts, rows, strict=True)
+    ]
+    return row_bits.joined(whole)
 
 
 def _columns(task: Task) -> Iterator[str]:
@@ -231,35 +219,3 @@ def _three_valued(column: pa.ChunkedArray) -> Verdict:
     found[holds] = PASSES
     found[~holds if known is None else known & ~holds] = FAILS
     return found
-
-
-def _with_bit(
-    places: Positions, words: NDArray[np.int64], more: Positions, number: int
-) -> tuple[Positions, NDArray[np.int64]]:
-    """These rows fail in this task as well."""
-    if not len(more):
-        return places, words
-    word, bit = divmod(number, WORD)
-    together = np.union1d(places, more)
-    widened = np.zeros((len(together), words.shape[1]), np.int64)
-    widened[np.searchsorted(together, places)] = words
-    widened[np.searchsorted(together, more), word] |= np.int64(1) << bit
-    return together, widened
-
-
-def _combinations(words: NDArray[np.int64], tasks: int, most: int) -> tuple[tuple[tuple[int, ...], int], ...]:
-    if not len(words):
-        return ()
-    kinds, counts = np.unique(words, axis=0, return_counts=True)
-    keys = [kinds[:, word] for word in reversed(range(kinds.shape[1]))]
-    order = np.lexsort((*keys, -counts))[:most]
-    return tuple((numbers_in(kinds[place].tolist(), tasks), int(counts[place])) for place in order)
-
-
-def _examples(
-    places: Positions, words: NDArray[np.int64], number: int, most: int, paths: Sequence[str]
-) -> tuple[Position, ...]:
-    if not most:
-        return ()
-    word, bit = divmod(number, WORD)
-    return positions_of(places[(words[:, word] >> bit & 1).astype(bool)][:most], paths)

@@ -30,6 +30,7 @@ def assessment_message(name: DatasetName, row: Row[Any]) -> pb.Assessment:
         light=grades_pb2.Light.Value(f"LIGHT_{(row.light or 'unspecified').upper()}"),
         indicators=[_indicator(each) for each in row.indicators],
         broken_together=[pb.BrokenTogether(**each) for each in row.broken_together],
+        number=row.number,
     )
     if row.score is not None:
         assessment.score = float(row.score)

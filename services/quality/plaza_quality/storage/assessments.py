@@ -11,7 +11,7 @@ from itertools import accumulate
 from typing import Any, Final
 
 import orjson
-from google.protobuf.json_format import MessageToDict
+from google.protobuf.json_format import MessageToDict, ParseDict
 from plaza.common.v1 import contract_pb2, grades_pb2
 from plaza.quality.v1 import quality_pb2 as pb
 from plaza_kit.names import DatasetName
@@ -44,15 +44,57 @@ def _key(name: DatasetName) -> dict[str, Any]:
     return {"department": name.department, "dataset": name.dataset}
 
 
-async def insert(connection: AsyncConnection, name: DatasetName, version: int, made: Made) -> bool:
-    """Keeps the assessment of a version. Answers False, having changed nothing, when there is one."""
+async def keep(connection: AsyncConnection, name: DatasetName, version: int, made: Made, number: int) -> bool:
+    """Keeps the assessment of a version; what it takes the place of becomes a past one. Answers False, having changed
+    nothing, when there is one of this number or a greater one. Until the transaction ends nobody else keeps one."""
     key = _key(name) | {"version": version}
+    if number > 1:
+        await _make_past(connection, name, version, number)
+    if not await _insert(connection, key, made, number):
+        return False
+    await _insert_results(connection, key, made)
+    await _insert_dimensions(connection, key, made.assessment)
+    return True
+
+
+async def _make_past(connection: AsyncConnection, name: DatasetName, version: int, number: int) -> None:
+    key = _key(name) | {"version": version}
+    held = await connection.execute(
+        text(
+            "SELECT number FROM assessments WHERE department = :department AND dataset = :dataset"
+            " AND version = :version AND number < :number FOR UPDATE"
+        ),
+        key | {"number": number},
+    )
+    row = held.first()
+    if row is None:
+        return
+    past = await find(connection, name, version)
+    assert past is not None, "its row is held"
+    await connection.execute(
+        text(
+            "INSERT INTO past_assessments (department, dataset, version, number, assessment)"
+            " VALUES (:department, :dataset, :version, :number, CAST(:assessment AS jsonb))"
+        ),
+        key | {"number": row.number, "assessment": _json(MessageToDict(past))},
+    )
+    for table in ("rule_results", "dimension_scores", "assessments"):
+        await connection.execute(
+            text(
+                f"DELETE FROM {table} WHERE department = :department AND dataset = :dataset"  # noqa: S608  (of ours)
+                " AND version = :version"
+            ),
+            key,
+        )
+
+
+async def _insert(connection: AsyncConnection, key: dict[str, Any], made: Made, number: int) -> bool:
     inserted = await connection.execute(
         text(
             'INSERT INTO assessments (department, dataset, version, contract_version, "rows", rules, score,'
-            " light, create_time, rows_passed, indicators, broken_together, size) VALUES (:department, :dataset,"
-            " :version, :contract_version, :rows, :rules, :score, :light, :time, :rows_passed,"
-            " CAST(:indicators AS jsonb), CAST(:broken_together AS jsonb), :size)"
+            " light, create_time, rows_passed, indicators, broken_together, size, number) VALUES (:department,"
+            " :dataset, :version, :contract_version, :rows, :rules, :score, :light, :time, :rows_passed,"
+            " CAST(:indicators AS jsonb), CAST(:broken_together AS jsonb), :size, :number)"
             " ON CONFLICT DO NOTHING RETURNING 1"
         ),
         key
@@ -67,13 +109,10 @@ async def insert(connection: AsyncConnection, name: DatasetName, version: int, m
             "indicators": _json([_indicator_facts(each) for each in made.assessment.indicators]),
             "broken_together": _json(_together_facts(made)),
             "size": sum(len(orjson.dumps(MessageToDict(rule))) for rule in made.rules),
+            "number": number,
         },
     )
-    if inserted.first() is None:
-        return False
-    await _insert_results(connection, key, made)
-    await _insert_dimensions(connection, key, made.assessment)
-    return True
+    return inserted.first() is not None
 
 
 async def _insert_results(connection: AsyncConnection, key: dict[str, Any], made: Made) -> None:
@@ -125,15 +164,32 @@ async def _insert_dimensions(
         )
 
 
-async def exists(connection: AsyncConnection, name: DatasetName, version: int) -> bool:
+async def number_of(connection: AsyncConnection, name: DatasetName, version: int) -> int:
+    """Of the assessment that a version has; 0 without one."""
     found = await connection.execute(
         text(
-            "SELECT 1 FROM assessments WHERE department = :department AND dataset = :dataset"
+            "SELECT number FROM assessments WHERE department = :department AND dataset = :dataset"
             " AND version = :version"
         ),
         _key(name) | {"version": version},
     )
-    return found.first() is not None
+    return int(found.scalar_one_or_none() or 0)
+
+
+async def past(
+    connection: AsyncConnection, name: DatasetName, version: int, before: int, limit: int
+) -> tuple[list[pb.Assessment], bool]:
+    """Those that another one took the place of, the newest first, with smaller numbers than `before`; and whether more
+    follow."""
+    found = await connection.execute(
+        text(
+            "SELECT assessment FROM past_assessments WHERE department = :department AND dataset = :dataset"
+            " AND version = :version AND number < :before ORDER BY number DESC LIMIT :limit"
+        ),
+        _key(name) | {"version": version, "before": before, "limit": limit + 1},
+    )
+    rows = [ParseDict(row.assessment, pb.Assessment(), ignore_unknown_fields=True) for row in found]
+    return rows[:limit], len(rows) > limit
 
 
 async def find(connection: AsyncConnection, name: DatasetName, version: int) -> pb.Assessment | None:

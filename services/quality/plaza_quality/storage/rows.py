@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 import duckdb
 import pyarrow as pa
 from plaza_kit.grants import GrantVerifier
-from plaza_lake.access import open_grant
+from plaza_kit.working_days import ZONE
+from plaza_lake.access import Access, open_grant
 from plaza_lake.distribution import frequent, quantiles
 from plaza_lake.fields import FieldType, TableSchema
 from plaza_lake.ir import CountWhere
 from plaza_lake.judge import NotEvaluable, judge
-from plaza_lake.judged import Judged
 from plaza_lake.judgements import (
     Ascending,
     ByExpression,
     First,
     Judgement,
     Member,
-    Mergeable,
     OtherRows,
     Values,
+    columns_of_judgement,
 )
 from plaza_lake.read import aggregate
+from plaza_lake.scan import whole
 from plaza_lake.tables import Lake
+from plaza_lake.verdict_files import Verdicts
+from sqlglot import exp
 
 from plaza_quality.domain import tables
 from plaza_quality.domain.around import Around, Silence
@@ -37,6 +42,7 @@ from plaza_quality.domain.checks import (
     Fresh,
     InCodeList,
     Monotone,
+    NotFuture,
     Refers,
     RowCount,
     Scope,
@@ -45,13 +51,17 @@ from plaza_quality.domain.checks import (
 )
 from plaza_quality.domain.counting import Counted, Counts, Finding
 from plaza_quality.domain.fitting import absent_fields, unreadable
-from plaza_quality.kernels.scan import judge_rows, task_of
+from plaza_quality.kernels.checks import latest_of
+from plaza_quality.kernels.scan import task_of
+from plaza_quality.storage.judging import Found, Judge, judge_version
 from plaza_quality.storage.meaning.rows import row_verdict
 
 _CATEGORIES: Final = (FieldType.STRING, FieldType.BOOLEAN)
 _DEFAULT_BINS: Final = 10
 _MOST_KEYS: Final = 30_000_000
 """Hashed at once, 24 bytes each and as much again while they are sorted."""
+_MEANING: Final = "1"
+"""One more whenever a kernel or an expression says something else of the same row: what is kept is found anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,56 +89,103 @@ class _Work:
     silent: dict[int, Finding] = field(default_factory=dict)
 
 
-def count(
-    lake: Lake, verifier: GrantVerifier, grant: str, checks: Sequence[Check], around: Around
-) -> Counted:
-    """What was counted for each check in the version that the grant opens; one scan for all. A check that the engine
-    cannot evaluate judges nothing, with the reason.
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What was counted for each check, and what is kept of it for each row."""
 
-    Blocking. Raises `GrantRefused`, `TableNotFound`, `VersionNotFound`, `LakeUnavailable`.
+    counted: Counted
+    judges: tuple[Judge, ...]
+    judge_of: tuple[int | None, ...]
+    """By check: number of its judge, for those that judge rows."""
+    fields: tuple[frozenset[str], ...]
+    """By judge: the columns that it looks at."""
+    found: Found
+
+
+def judged(
+    lake: Lake,
+    verifier: GrantVerifier,
+    grant: str,
+    checks: Sequence[Check],
+    around: Around,
+    before: Verdicts | None = None,
+    *,
+    keep: bool = False,
+) -> Outcome:
+    """What each check says of the version that the grant opens; one scan for all, of what is not known from `before`.
+    A check that the engine cannot evaluate judges nothing, with the reason. `keep`: what is found is kept by file.
+
+    Blocking. Raises `GrantRefused`, `TableNotFound`, `VersionNotFound`, `RowFilterNotSupported`, `LakeUnavailable`.
     """
-    schema = open_grant(lake, verifier, grant).granted
+    access = whole(open_grant(lake, verifier, grant))
     work = _Work()
     for number, check in enumerate(checks):
-        _prepare(work, number, check, schema, around, (lake, verifier))
+        _prepare(work, number, check, access.granted, around, (lake, verifier))
     asked = {
         f"{number} {name}": node
         for number, each in work.by_table.items()
         for name, node in tables.questions(each.check, each.bins).items()
     }
+    kernels = True
     while True:
-        numbers = list(work.by_row)
+        judges, judge_of = _judges(work, checks, access, around, kernels=kernels)
         try:
-            by_row = [(checks[n], work.by_row[n].judgement) for n in numbers]
-            found = _judged(lake, verifier, grant, by_row, asked, around)
+            found = judge_version(lake, verifier, grant, access, judges, asked, before, keep=keep)
             break
-        except NotEvaluable as error:
-            culprit = numbers[error.judgement]
-            work.silent[culprit] = _unjudged(checks[culprit], f"{Silence.NOT_EVALUABLE}: {error.problem}")
-            del work.by_row[culprit]
-    return _counted(work, numbers, found, len(checks), around)
+        except (duckdb.Error, pa.ArrowInvalid):
+            numbers = list(work.by_row)
+            try:
+                judge(lake, verifier, grant, [work.by_row[number].judgement for number in numbers])
+            except NotEvaluable as error:
+                culprit = numbers[error.judgement]
+                work.silent[culprit] = _unjudged(checks[culprit], f"{Silence.NOT_EVALUABLE}: {error.problem}")
+                del work.by_row[culprit]
+            else:
+                if not kernels:
+                    raise
+                kernels = False  # the engine can what was asked of it part by part
+    return Outcome(
+        counted=_counted(work, judge_of, found, len(checks), around),
+        judges=tuple(judges),
+        judge_of=tuple(judge_of.get(number) for number in range(len(checks))),
+        fields=tuple(frozenset(columns_of_judgement(each.judgement)) for each in judges),
+        found=found,
+    )
 
 
-def _judged(
-    lake: Lake,
-    verifier: GrantVerifier,
-    grant: str,
-    by_row: Sequence[tuple[Check, Judgement]],
-    asked: Mapping[str, Mergeable],
-    around: Around,
-) -> Judged:
-    """By kernels where all of them can be done so, in memory; else by the engine, which spills. Raises NotEvaluable."""
-    access = open_grant(lake, verifier, grant)
-    tasks = [task_of(check, judgement, access.granted, around) for check, judgement in by_row]
-    keys = access.version.total_rows * sum(isinstance(judgement, First) for _, judgement in by_row)
-    ready = [task for task in tasks if task is not None]
-    if len(ready) == len(tasks) and keys <= _MOST_KEYS and access.row_filter is None:
-        # What cannot be evaluated is left to the engine as well: it says which it is.
-        with suppress(duckdb.Error, pa.ArrowInvalid):
-            found = judge_rows(lake, verifier, grant, ready)
-            values = aggregate(lake, verifier, grant, asked).values if asked else {}
-            return replace(found, values=values)
-    return judge(lake, verifier, grant, [judgement for _, judgement in by_row], asked)
+def _judges(
+    work: _Work, checks: Sequence[Check], access: Access, around: Around, *, kernels: bool
+) -> tuple[list[Judge], dict[int, int]]:
+    """Each once, and by check the number of its own."""
+    keys = {each.judgement for each in work.by_row.values() if isinstance(each.judgement, First)}
+    fit = access.version.total_rows * len(keys) <= _MOST_KEYS
+    judges: dict[str, Judge] = {}
+    judge_of: dict[int, str] = {}
+    for number, each in work.by_row.items():
+        check, judgement = checks[number], each.judgement
+        task = task_of(check, judgement, access.granted, around)
+        if (not kernels and isinstance(judgement, ByExpression)) or (
+            not fit and isinstance(judgement, First)
+        ):
+            task = None
+        bound = latest_of(check, access.granted, around) if isinstance(check, NotFuture) else None
+        hash_ = _hash(check, judgement, each.compared_with, access.granted)
+        judges.setdefault(hash_, Judge(hash_, judgement, task, bound))
+        judge_of[number] = hash_
+    places = {hash_: place for place, hash_ in enumerate(judges)}
+    return list(judges.values()), {number: places[hash_] for number, hash_ in judge_of.items()}
+
+
+def _hash(check: Check, judgement: Judgement, compared_with: Sequence[str], schema: TableSchema) -> str:
+    """The same for the same check over columns of the same types, held against the same; whatever the moment."""
+    names = sorted(set(columns_of_judgement(judgement)))
+    types = (f"{each.name} {each.type}" for each in schema.select(names).columns)
+    parts = [_MEANING, repr(check), *compared_with, *types]
+    digest = hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass"))
+    if isinstance(judgement, Member) and isinstance(judgement.among, Values):
+        # A version of a list is immutable, but which of its codes are valid follows the day.
+        digest.update("\0".join(sorted(judgement.among.texts.to_pylist())).encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()[:20]
 
 
 def _prepare(
@@ -172,9 +229,15 @@ def prepared(
             return ByTable(check)
         case Drift():
             return _drift(check, schema, around, reading)
-    verdict = row_verdict(check, schema, around)
+    verdict = row_verdict(check, schema, around) if isinstance(check, NotFuture) else _timeless(check, schema)
     assert verdict is not None, "all others look at a row alone"
     return ByRow(ByExpression(verdict))
+
+
+@lru_cache(maxsize=512)
+def _timeless(check: Check, schema: TableSchema) -> exp.Expr | None:
+    """The same in every assessment; making it costs as much as judging ten thousand rows. Nobody changes it."""
+    return row_verdict(check, schema, Around(datetime.min.replace(tzinfo=UTC), ZONE))
 
 
 def _reference(
@@ -220,14 +283,14 @@ def _drift(
     )
 
 
-def _counted(work: _Work, numbers: Sequence[int], found: Judged, checks: int, around: Around) -> Counted:
+def _counted(work: _Work, judge_of: Mapping[int, int], found: Found, checks: int, around: Around) -> Counted:
     findings: dict[int, Finding] = {}
     for number, each in work.silent.items():
         rows = each.counts.not_applicable
         findings[number] = each if rows else _with_rows(each, found.rows)
-    for place, number in enumerate(numbers):
-        passed, failed = found.passed[place], found.failed[place]
-        counts = Counts(passed, failed, found.rows - passed - failed)
+    for number, place in judge_of.items():
+        failed, silent = found.failed[place], found.silent[place]
+        counts = Counts(found.rows - failed - silent, failed, silent)
         findings[number] = Finding(counts, compared_with=work.by_row[number].compared_with)
     for number, task in work.by_table.items():
         answers = {
@@ -236,7 +299,10 @@ def _counted(work: _Work, numbers: Sequence[int], found: Judged, checks: int, ar
             if name.startswith(f"{number} ")
         }
         findings[number] = _of_table(task, found.rows, answers, around)
-    together = tuple((tuple(numbers[place] for place in places), rows) for places, rows in found.combinations)
+    together = tuple(
+        (tuple(number for number, place in sorted(judge_of.items()) if place in kind), rows)
+        for kind, rows in found.together
+    )
     return Counted(found.rows, found.clean, tuple(findings[n] for n in range(checks)), together)
 
 

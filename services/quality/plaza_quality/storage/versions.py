@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from plaza_kit.names import DatasetName
 from sqlalchemy import text
@@ -17,6 +17,10 @@ class Grading:
 
     city_level: str
     sharing_class: str
+
+
+UNGRADED: Final = Grading(city_level="", sharing_class="not_shared")
+"""Before the first assessment nothing is known of a dataset: its own department alone may ask."""
 
 
 def _key(name: DatasetName) -> dict[str, Any]:

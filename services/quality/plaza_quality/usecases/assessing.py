@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Final
 
 from plaza_kit import telemetry
 from plaza_kit.db import Scope
 from plaza_kit.db.outbox import NewEvent
 from plaza_kit.names import DatasetName
+from plaza_lake import verdict_files
+from plaza_lake.verdict_files import Verdicts
 
+from plaza_quality.domain.around import Around
+from plaza_quality.domain.checks import Check
 from plaza_quality.domain.rules import rule_of
 from plaza_quality.domain.scores import assessed, score_text
 from plaza_quality.storage import assessments, versions
 from plaza_quality.storage.assessments import Made
-from plaza_quality.storage.rows import count
+from plaza_quality.storage.rows import Outcome, judged
+from plaza_quality.storage.verdict_documents import document, known, sweep
 from plaza_quality.usecases.ordering import Ordering
 from plaza_quality.usecases.ports import Registered, World
 from plaza_quality.usecases.surroundings import around
@@ -34,8 +40,9 @@ class Assessing:
         self._world = world
         self._ordering = Ordering(world)
 
-    async def assess(self, dataset: str, version: int) -> None:
-        """Assesses a version that has not been. Cut off at any point, it may run again from the start.
+    async def assess(self, dataset: str, version: int, number: int = 1) -> None:
+        """Assesses a version that has no assessment of this number or a greater one. Cut off at any point, it may run
+        again from the start.
 
         Raises AioRpcError, GrantRefused, TableNotFound, VersionNotFound, LakeUnavailable, UnknownCheck; the job
         is then tried again.
@@ -43,32 +50,50 @@ class Assessing:
         name = DatasetName.parse(dataset)
         scope = Scope.department(name.department)
         async with self._world.database.transaction(scope) as connection:
-            if await assessments.exists(connection, name, version):
+            if await assessments.number_of(connection, name, version) >= number:
                 return
         registered = await self._world.catalogue.dataset(name)
-        made = await self._made(name, version, registered)
+        made, verdicts = await self._made(name, version, number, registered)
         async with self._world.database.transaction(scope) as connection:
             await versions.grade(connection, name, registered.grading)
-            if not await assessments.insert(connection, name, version, made):
+            if not await assessments.keep(connection, name, version, made, number):
                 return
             await self._ordering.judge(connection, name, version, made)
             await self._world.outbox.write(connection, self._event(name, version, made))
+            # By whoever holds the row, so that what readers find belongs to the assessment that is kept.
+            await asyncio.to_thread(verdict_files.keep, self._world.lake, dataset, verdicts)
         self._world.outbox.wake()
         _log.info("version assessed", dataset=dataset, version=version, rows=made.assessment.rows)
+        await asyncio.to_thread(sweep, self._world.lake, dataset, self._world.now())
 
-    async def _made(self, name: DatasetName, version: int, registered: Registered) -> Made:
+    async def _made(
+        self, name: DatasetName, version: int, number: int, registered: Registered
+    ) -> tuple[Made, Verdicts]:
         moment = self._world.now()
         rules = [rule_of(rule, registered.code_lists) for rule in registered.rules]
         checks = [rule.check for rule in rules]
         found = await around(self._world, name, version, registered, checks, moment)
         grant = await self._world.granting.assessing(name, version)
-        counted = await asyncio.to_thread(count, self._world.lake, self._world.grants, grant, checks, found)
-        return Made(
-            assessment=assessed(rules, counted, self._world.profile),
+        outcome = await asyncio.to_thread(self._judged, name, version, grant, checks, found)
+        made = Made(
+            assessment=assessed(rules, outcome.counted, self._world.profile),
             rules=registered.rules,
             contract_version=registered.contract_version,
             time=moment,
         )
+        told = list(zip(registered.rules, checks, strict=True))
+        rule_set = registered.contract_version
+        return made, document(outcome, told, number=number, rule_set=rule_set, moment=moment)
+
+    def _judged(
+        self, name: DatasetName, version: int, grant: str, checks: Sequence[Check], around: Around
+    ) -> Outcome:
+        lake, before = self._world.lake, known(self._world.lake, str(name), version)
+        try:
+            return judged(lake, self._world.grants, grant, checks, around, before, keep=True)
+        except FileNotFoundError:
+            # What was kept is not there any more: nothing is known.
+            return judged(lake, self._world.grants, grant, checks, around, keep=True)
 
     def _event(self, name: DatasetName, version: int, made: Made) -> NewEvent:
         data: dict[str, object] = {

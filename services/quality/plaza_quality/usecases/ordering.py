@@ -14,8 +14,10 @@ from plaza_kit.db import Scope
 from plaza_kit.db.outbox import NewEvent
 from plaza_kit.names import DatasetName
 from plaza_kit.working_days import due
+from plaza_lake.verdicts import VERDICT
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from plaza_quality.domain import checks
 from plaza_quality.domain.rules import Dimension, Rule, Severity, rule_of
 from plaza_quality.domain.scores import RuleResult, published, score_text
 from plaza_quality.domain.work_orders import Findings, Judged, State, Step, findings, overdue_becomes, step
@@ -164,4 +166,7 @@ def _failed_rule(message: contract_pb2.QualityRule, rule: Rule, result: RuleResu
         judged=counts.passed + counts.failed,
         pass_rate=float(published(result.pass_rate)),
         threshold=float(rule.threshold),
+        rows_filter=""
+        if checks.kind_of(rule.check).scope is checks.Scope.TABLE
+        else f"{VERDICT}.{message.id} = fail",
     )

@@ -15,13 +15,11 @@ from plaza_kit.policy import Resource
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from plaza_quality.storage import assessments, versions
-from plaza_quality.storage.versions import Grading
+from plaza_quality.storage.versions import UNGRADED
 from plaza_quality.usecases.ports import World
 
 _NEWEST: Final = (2**31 - 1,)
 """Behind every number, so that the first page starts with the newest."""
-_UNGRADED: Final = Grading(city_level="", sharing_class="not_shared")
-"""Before the first assessment nothing is known of a dataset: its own department alone may ask."""
 
 
 class UnknownVersion(NotFound):
@@ -70,7 +68,7 @@ class Reading:
     async def _reading(self, name: DatasetName) -> AsyncIterator[AsyncConnection]:
         """A transaction that sees the named department, for a caller who may see this dataset's assessments."""
         async with self._world.database.transaction(Scope.department(name.department)) as connection:
-            grading = await versions.grading(connection, name) or _UNGRADED
+            grading = await versions.grading(connection, name) or UNGRADED
             resource = Resource.of_dataset(
                 str(name), city_level=grading.city_level, sharing_class=grading.sharing_class
             )

@@ -29,7 +29,7 @@ async def around(
         zone=world.zone,
         cycle=registered.cycle,
         before=await _before(world, name, version, checks),
-        code_lists=await _code_lists(world, checks, day),
+        code_lists=await code_lists(world, checks, day),
         others={
             each: await _other(world, name, DatasetName.parse(each))
             for each in sorted({check.dataset for check in checks if isinstance(check, Refers)})
@@ -54,9 +54,8 @@ def _asks_before(check: Check) -> bool:
     return False
 
 
-async def _code_lists(
-    world: World, checks: Sequence[Check], day: date
-) -> Mapping[tuple[str, bool], CodeList]:
+async def code_lists(world: World, checks: Sequence[Check], day: date) -> Mapping[tuple[str, bool], CodeList]:
+    """The lists that checks name, as they are on a day. Raises AioRpcError."""
     wanted = {(check.code_list, check.current_only) for check in checks if isinstance(check, InCodeList)}
     found: dict[tuple[str, bool], CodeList] = {}
     for name in sorted({name for name, _ in wanted if name}):

@@ -41,12 +41,15 @@ class Mark:
     """The last row of the page before: its values of the columns of the query's order."""
     delivery: DeliveryId | None
     """None: a department's own data."""
+    assessment: int = 0
+    """Number of the assessment whose verdicts the query asks for; another one might give other pages."""
 
 
 def binding(query: Query, reader: str) -> bytes:
-    """What a token is bound to, besides the version inside it."""
+    """What a token is bound to, besides the version and the assessment inside it."""
     return orjson.dumps(
-        [str(query.dataset), query.asked, query.filter_text, query.order, reader], option=orjson.OPT_SORT_KEYS
+        [str(query.dataset), [*query.asked, *query.told], query.filter_text, query.order, reader],
+        option=orjson.OPT_SORT_KEYS,
     )
 
 
@@ -58,6 +61,7 @@ def seal(mark: Mark, key: bytes, bound: bytes) -> str:
             mark.before,
             str(mark.delivery) if mark.delivery is not None else "",
             [_written(value) for value in mark.position],
+            mark.assessment,
         ]
     )
     nonce = secrets.token_bytes(_NONCE)
@@ -78,13 +82,14 @@ def unseal(token: str, key: bytes, bound: bytes) -> Mark:
         inside = AESGCM(key).decrypt(sealed[:_NONCE], sealed[_NONCE:], bound)
     except (ValueError, binascii.Error, InvalidTag):
         raise bad_token() from None
-    version, before, delivery, position = orjson.loads(inside)
+    version, before, delivery, position, *judged = orjson.loads(inside)
     found = exact_uuid(delivery)
     return Mark(
         version,
         before,
         tuple(_read(value) for value in position),
         None if found is None else DeliveryId(found),
+        judged[0] if judged else 0,
     )
 
 

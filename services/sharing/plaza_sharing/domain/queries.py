@@ -14,6 +14,7 @@ from plaza_lake.ir import Expr, UnknownField, columns_of
 from plaza_lake.order_text import Order, parse_order
 from plaza_lake.read import canonical_order
 from plaza_lake.schema import FieldType, TableSchema
+from plaza_lake.verdicts import JudgedSchema, check_outcomes, fields_of, is_verdict
 
 DEFAULT_PAGE: Final = 100
 
@@ -43,6 +44,8 @@ class Query:
     """What may be read of the version: all of it, until a grant narrows it."""
     asked: tuple[str, ...]
     """Columns as asked; empty: all that may be read."""
+    told: tuple[str, ...]
+    """Verdicts (`plaza_lake.verdicts.COLUMNS`) that stand beside them."""
     filter_text: str
     filter: Expr | None
     order: Order
@@ -59,12 +62,20 @@ class Query:
         filter: str = "",
         order_by: str = "",
     ) -> Query:
-        """Raises UnknownField, FilterSyntax, BadOrder."""
+        """Raises UnknownField, FilterSyntax, BadOrder; of a `JudgedSchema` also NotAssessed, UnknownRule."""
+        found = []
         for name in columns:
-            if schema.column(name) is None:
+            column = schema.column(name)
+            if column is None:
                 raise UnknownField(name, schema.names)
+            found.append(column.name)
         parsed = parse_filter(filter, schema)
-        return cls(dataset, version, schema, columns, filter, parsed, parse_order(order_by, schema))
+        if parsed is not None:
+            check_outcomes(parsed)
+        order = parse_order(order_by, TableSchema(schema.columns, schema.key))
+        asked = tuple(name for name in found if not is_verdict(name))
+        told = tuple(dict.fromkeys(name for name in found if is_verdict(name)))
+        return cls(dataset, version, schema, asked, told, filter, parsed, order)
 
     def narrowed(self, granted: tuple[str, ...] | None) -> Query:
         """Within the columns of a grant; None: all. Raises ColumnNotGranted."""
@@ -78,7 +89,23 @@ class Query:
     @property
     def columns(self) -> tuple[str, ...]:
         """Those that leave, in their order."""
+        return self.fields + self.told
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Those of them that the content hash is over: verdicts are no part of a version's content."""
         return self.asked or self.schema.names
+
+    @property
+    def assessment(self) -> int:
+        """Number of the assessment whose verdicts are asked for; 0: none are."""
+        used = self.told or any(map(is_verdict, self._filtered))
+        judged = self.schema.verdicts if isinstance(self.schema, JudgedSchema) and used else None
+        return 0 if judged is None else judged.number
+
+    @property
+    def _filtered(self) -> tuple[str, ...]:
+        return () if self.filter is None else tuple(columns_of(self.filter))
 
     @property
     def needed(self) -> tuple[str, ...]:
@@ -87,7 +114,9 @@ class Query:
         if not self.asked:
             return ()
         names = {*self.asked, *(name for name, _ in self.order), *self.schema.key}
-        names.update(columns_of(self.filter) if self.filter is not None else ())
+        names.update(self._filtered)
+        if isinstance(self.schema, JudgedSchema) and self.schema.verdicts is not None:
+            names |= fields_of(self.schema.verdicts, (*self.told, *self._filtered))
         return tuple(name for name in self.schema.names if name in names)
 
     @property
@@ -99,7 +128,7 @@ class Query:
     @property
     def is_canonical(self) -> bool:
         """Whether rows in canonical order are also in the asked one, so that one scan gives both."""
-        order = canonical_order(self.schema.select(self.columns))
+        order = canonical_order(self.schema.select(self.fields))
         return order[: len(self.sort)] == self.sort
 
     @property

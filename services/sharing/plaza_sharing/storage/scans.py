@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 import pyarrow as pa
-from plaza_lake import columnar, formats
+from plaza_lake import columnar, formats, verdict_files
 from plaza_lake.hashing import ContentHash, ContentHasher
 from plaza_lake.ir import Scalar
 from plaza_lake.read import RowQuery, RowStream
 from plaza_lake.schema import TableSchema, arrow_schema
 from plaza_lake.tables import Lake, table_schema
+from plaza_lake.verdicts import JudgedSchema
 from plaza_lake.versions import find_version
 
 from plaza_sharing.domain.queries import Format, Query
@@ -29,8 +30,9 @@ _WRITERS: Final[dict[Format, Callable[[formats.Rows], Iterator[bytes]]]] = {
 }
 
 
-def resolve(lake: Lake, dataset: str, version: int) -> tuple[int, TableSchema]:
-    """The number and the columns of a version, 0 for the newest. Metadata only: needs no grant.
+def resolve(lake: Lake, dataset: str, version: int, *, judged: bool = False) -> tuple[int, TableSchema]:
+    """The number and the columns of a version, 0 for the newest; `judged`: with its verdicts, if it has some. Metadata
+    only: needs no grant.
 
     Raises `TableNotFound`, `VersionNotFound`, `VersionExpired`.
     """
@@ -38,7 +40,11 @@ def resolve(lake: Lake, dataset: str, version: int) -> tuple[int, TableSchema]:
     found = find_version(table, dataset, version or None)
     snapshot = table.snapshot_by_id(found.snapshot_id)
     assert snapshot is not None, "the version was read from this snapshot"
-    return found.version, table_schema(table, snapshot.schema_id)
+    schema = table_schema(table, snapshot.schema_id)
+    if judged:
+        verdicts = verdict_files.find(lake, dataset, found.version)
+        schema = JudgedSchema.of(schema, dataset, found.version, verdicts)
+    return found.version, schema
 
 
 class _Hash(Protocol):
@@ -67,8 +73,8 @@ def stream(open_rows: Open, query: Query, form: Format, sent: Sent) -> Iterator[
     )
     with open_rows(asked) as opened:
         yield b""
-        hasher = ContentHasher(opened.schema) if query.is_canonical else None
-        rows = _Counted(opened.schema, _counting(opened.batches, sent, hasher))
+        hasher = ContentHasher(opened.schema.select(query.fields)) if query.is_canonical else None
+        rows = _Counted(opened.schema, _counting(opened.batches, sent, hasher, query.fields))
         for piece in _WRITERS[form](rows):
             sent.body.update(piece)
             yield piece
@@ -83,12 +89,12 @@ class _Counted:
 
 
 def _counting(
-    batches: Iterator[pa.RecordBatch], sent: Sent, hasher: ContentHasher | None
+    batches: Iterator[pa.RecordBatch], sent: Sent, hasher: ContentHasher | None, fields: tuple[str, ...]
 ) -> Iterator[pa.RecordBatch]:
     for batch in batches:
         sent.rows += batch.num_rows
         if hasher is not None:
-            hasher.update(batch)
+            hasher.update(batch.select(list(fields)))
         yield batch
 
 
@@ -126,8 +132,8 @@ class PageRows:
 
     def content(self, query: Query) -> ContentHash:
         """The hash of these rows, which are in canonical order."""
-        hasher = ContentHasher(query.schema.select(query.columns))
-        for batch in self.table.select(list(query.columns)).to_batches():
+        hasher = ContentHasher(query.schema.select(query.fields))
+        for batch in self.table.select(list(query.fields)).to_batches():
             hasher.update(batch)
         return hasher.result()
 
@@ -149,7 +155,7 @@ def page(open_rows: Open, query: Query, after: tuple[Scalar | None, ...] | None,
 
 def hashing(open_rows: Open, query: Query, sent: Sent, limit: int | None = None) -> Iterator[int]:
     """A second scan, in canonical order, for the content hash; says how far it is after each batch."""
-    asked = RowQuery(columns=query.columns, filter=query.filter, canonical=True, limit=limit)
+    asked = RowQuery(columns=query.fields, filter=query.filter, canonical=True, limit=limit)
     with open_rows(asked) as opened:
         hasher = ContentHasher(opened.schema)
         for batch in opened.batches:

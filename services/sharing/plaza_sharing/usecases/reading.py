@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from plaza_kit.db import Scope
-from plaza_kit.errors import DataLoss, InvalidArgument
+from plaza_kit.errors import Aborted, DataLoss, InvalidArgument
 from plaza_kit.names import DatasetName
 from plaza_kit.policy import Resource
 from plaza_kit.rpc import context
 from plaza_lake import columnar, formats
 from plaza_lake.hashing import ContentHash
 from plaza_lake.schema import TableSchema
+from plaza_lake.verdicts import mentions_verdicts
 
 from plaza_sharing.domain.page_tokens import Mark, bad_token, binding, seal, unseal
 from plaza_sharing.domain.queries import DEFAULT_PAGE, Format, Query
@@ -35,6 +36,10 @@ _NOTE_SECONDS: Final = 2.0
 
 class PageOfStream(InvalidArgument):
     """A page token, with a form that sends everything at once."""
+
+
+class AssessedSince(Aborted):
+    """The verdicts that the first pages were chosen by are not those of today."""
 
 
 class PagesDisagree(DataLoss):
@@ -91,7 +96,8 @@ class Reading:
         """Header, chunks of the body, trailer. Everything that can be refused is refused before the header.
 
         Raises the errors of `reading_department` and `check_shared`, NotPermitted, BadPageToken, UnknownField,
-        FilterSyntax, BadOrder, PagingImpossible, PageOfStream, and those of the lake and of security.
+        FilterSyntax, BadOrder, PagingImpossible, PageOfStream, AssessedSince, NotAssessed,
+        UnknownRule, VerdictNotGranted, and those of the lake and of security.
         """
         ground = await self._ground(request)
         query, start = await self._query(request, ground)
@@ -143,8 +149,7 @@ class Reading:
                 remedy="leave page_token empty, or ask for format JSON",
                 facts={"field": "page_token"},
             )
-        name = str(request.dataset)
-        version, schema = await asyncio.to_thread(scans.resolve, self._world.lake, name, request.version)
+        version, schema = await self._resolve(request, request.version)
         query = self._of(request, version, schema)
         if not request.page_token:
             return query, None
@@ -153,9 +158,19 @@ class Reading:
         if request.version not in (0, start.version):
             raise bad_token()
         if start.version != version:
-            version, schema = await asyncio.to_thread(scans.resolve, self._world.lake, name, start.version)
+            version, schema = await self._resolve(request, start.version)
             query = self._of(request, version, schema)
+        if start.assessment != query.assessment:
+            raise AssessedSince(
+                f"version {version} was assessed again since the first page",
+                remedy="begin with the first page",
+            )
         return query, start
+
+    async def _resolve(self, request: RowsRequest, version: int) -> tuple[int, TableSchema]:
+        judged = mentions_verdicts(request.filter, request.columns)
+        lake, name = self._world.lake, str(request.dataset)
+        return await asyncio.to_thread(scans.resolve, lake, name, version, judged=judged)
 
     @staticmethod
     def _of(request: RowsRequest, version: int, schema: TableSchema) -> Query:
@@ -222,7 +237,9 @@ class _Answer:
         before = start.before if start is not None else 0
         token = ""
         if found.more:
-            next_start = Mark(query.version, before + rows, found.position(query), handover.id)
+            next_start = Mark(
+                query.version, before + rows, found.position(query), handover.id, query.assessment
+            )
             token = seal(next_start, key, binding(query, self._ground.reader))
         body, body_sha256 = found.body(token)
         yield self._header(Format.JSON, handover)
