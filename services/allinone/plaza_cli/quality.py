@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import uuid
+from http import HTTPStatus
 from typing import Annotated, Any
 
 import typer
 
-from .failures import Refused
+from .failures import BrokenOff, Refused, WrongUse
 from .names import DatasetName, word
 from .output import moment, whole
-from .surroundings import JsonOption, UrlOption, plaza
+from .surroundings import JsonOption, Plaza, UrlOption, plaza
+
+_LOOKS = 600
+_PAUSE_SECONDS = 1.0
 
 quality = typer.Typer(no_args_is_help=True, help="Quality: rules, scores and lights.", rich_markup_mode=None)
 DatasetArgument = Annotated[str, typer.Argument(metavar="DATASET", help="DEPARTMENT/DATASET.")]
@@ -26,14 +31,8 @@ def show(
     """Show a version's assessment: score, dimensions, and the counts of every rule."""
     here = plaza(context, url, as_json)
     name = DatasetName.parse(dataset)
-    if version is None:
-        found = next(here.api.pages(f"{name.path}/assessments", "assessments", limit=1), None)
-        if found is None:
-            raise Refused(
-                f"{name} has no assessed version", remedy="Load a file (plaza ingest), or wait some seconds."
-            )
-    else:
-        found = here.api.get(f"{name.path}/versions/{version}/assessment")
+    place = f"{name.path}/versions/{version}/assessment"
+    found = _newest(here, name) if version is None else here.api.get(place)
     if here.out.as_json:
         here.out.document(found)
         return
@@ -57,6 +56,62 @@ def show(
         ["rule", "title", "passed", "failed", "n/a", "pass rate", "needs", ""],
         (_row(result) for result in found.get("rules", [])),
     )
+
+
+@quality.command()
+def run(
+    context: typer.Context,
+    dataset: Annotated[
+        str, typer.Argument(metavar="DATASET[@VERSION]", help="Version: the newest assessed.")
+    ],
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Until it is assessed.")] = True,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Assess a version again by the rules in force. Where they have judged it already, nothing is done."""
+    here = plaza(context, url, as_json)
+    given, _, number = dataset.partition("@")
+    name = DatasetName.parse(given)
+    if number and not number.isdigit():
+        raise WrongUse(f"{number!r} is no version", remedy="Write DATASET@3, or leave the version out.")
+    version = int(number) if number else whole(_newest(here, name), "version")
+    place = f"{name.path}/versions/{version}"
+    answer = here.api.post(f"{place}:assess", {"requestId": str(uuid.uuid4())})
+    queued, made = bool(answer.get("queued")), whole(answer, "number")
+    if queued and wait:
+        _wait_for(here, f"{place}/assessment", made)
+    if here.out.as_json:
+        here.out.document({"version": version, "queued": queued, "number": made})
+    elif not queued:
+        here.out.line(f"{name}@{version} is assessed by the rules in force already (assessment {made}).")
+    else:
+        done = "is assessed again" if wait else "is being assessed"
+        here.out.line(f"{name}@{version} {done} (assessment {made}).")
+
+
+def _wait_for(here: Plaza, place: str, number: int) -> None:
+    """Raises `BrokenOff` when it takes too long."""
+    for _ in range(_LOOKS):
+        try:
+            if whole(here.api.get(place), "number") >= number:
+                return
+        except Refused as error:
+            if error.status != HTTPStatus.NOT_FOUND:  # the first one of this version
+                raise
+        here.surroundings.sleep(_PAUSE_SECONDS)
+    raise BrokenOff(
+        "the assessment is not made yet; it goes on",
+        remedy="Look later: plaza quality show DATASET --version N.",
+    )
+
+
+def _newest(here: Plaza, name: DatasetName) -> dict[str, Any]:
+    found = next(here.api.pages(f"{name.path}/assessments", "assessments", limit=1), None)
+    if found is None:
+        raise Refused(
+            f"{name} has no assessed version", remedy="Load a file (plaza ingest), or wait some seconds."
+        )
+    return found
 
 
 @quality.command()

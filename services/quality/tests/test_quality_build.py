@@ -116,6 +116,7 @@ async def test_an_event_becomes_an_assessment_by_itself(
     assert list(parts.service_names) == [
         "plaza.quality.v1.QualityService",
         "plaza.quality.v1.ScoreService",
+        "plaza.quality.v1.VerdictService",
         "plaza.quality.v1.WorkOrderService",
         "plaza.common.v1.EventSinkService",
     ]

@@ -80,6 +80,7 @@ TABLE = {
     "load.start": ("Dataset", "officer steward machine"),
     "run.read": ("Department", f"{OWN} auditor admin"),
     "quarantine.read": ("Dataset", "officer steward"),
+    "assessment.run": ("Dataset", "officer steward"),
     "score.read": ("System", f"{OWN} {FOREIGN} auditor admin"),
     "work-order.list": ("System", f"{OWN} {FOREIGN} auditor admin"),
     "work-order.read": ("Department", f"{OWN} auditor admin"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from zoneinfo import ZoneInfo
 
 from plaza.common.v1 import events_pb2_grpc
-from plaza.quality.v1 import quality_pb2_grpc, scores_pb2_grpc, work_orders_pb2_grpc
+from plaza.quality.v1 import quality_pb2_grpc, scores_pb2_grpc, verdicts_pb2_grpc, work_orders_pb2_grpc
 from plaza_kit.db.inbox import EventSink
 from plaza_kit.service import Parts, Runtime, ServiceSpec
 from plaza_lake.tables import Lake
@@ -14,6 +14,7 @@ from plaza_quality.domain.scores import LightProfile
 from plaza_quality.rpc.peers import CataloguePeer, SecurityPeer
 from plaza_quality.rpc.scores import ScoreServicer
 from plaza_quality.rpc.servicer import QualityServicer
+from plaza_quality.rpc.verdicts import VerdictServicer
 from plaza_quality.rpc.work_orders import WorkOrderServicer
 from plaza_quality.settings import QualitySettings
 from plaza_quality.usecases.assessing import ASSESSED, JOB, MAX_ATTEMPTS, Assessing
@@ -48,6 +49,7 @@ async def build(settings: QualitySettings, runtime: Runtime) -> Parts:
     servicer = QualityServicer(world)
     orders = WorkOrderServicer(world)
     scores = ScoreServicer(world)
+    verdicts = VerdictServicer(world)
     ordering = Ordering(world)
     sink = EventSink(runtime.database, handlers(ordering))
 
@@ -55,12 +57,14 @@ async def build(settings: QualitySettings, runtime: Runtime) -> Parts:
         registrations=(
             lambda server: quality_pb2_grpc.add_QualityServiceServicer_to_server(servicer, server),
             lambda server: scores_pb2_grpc.add_ScoreServiceServicer_to_server(scores, server),
+            lambda server: verdicts_pb2_grpc.add_VerdictServiceServicer_to_server(verdicts, server),
             lambda server: work_orders_pb2_grpc.add_WorkOrderServiceServicer_to_server(orders, server),
             lambda server: events_pb2_grpc.add_EventSinkServiceServicer_to_server(sink, server),
         ),
         service_names=(
             "plaza.quality.v1.QualityService",
             "plaza.quality.v1.ScoreService",
+            "plaza.quality.v1.VerdictService",
             "plaza.quality.v1.WorkOrderService",
             "plaza.common.v1.EventSinkService",
         ),
