@@ -17,6 +17,7 @@ _LOOKS = 600
 _PAUSE_SECONDS = 1.0
 
 quality = typer.Typer(no_args_is_help=True, help="Quality: rules, scores and lights.", rich_markup_mode=None)
+_EXITS = {"EXIT_SHARING": "shared", "EXIT_OPENING": "opened"}
 DatasetArgument = Annotated[str, typer.Argument(metavar="DATASET", help="DEPARTMENT/DATASET.")]
 
 
@@ -48,6 +49,11 @@ def show(
             *(
                 (word(one.get("dimension"), "DIMENSION"), one.get("score", 0))
                 for one in found.get("dimensions", [])
+            ),
+            *(
+                (f"not to be {_EXITS[one['exit']]}", ", ".join(_rule(rule) for rule in one["stoppedBy"]))
+                for one in found.get("gates", [])
+                if one.get("stopped")
             ),
         ]
     )
@@ -115,6 +121,37 @@ def _newest(here: Plaza, name: DatasetName) -> dict[str, Any]:
 
 
 @quality.command()
+def gate(
+    context: typer.Context,
+    dataset: DatasetArgument,
+    version: Annotated[int | None, typer.Option("--version", help="This one instead of the newest.")] = None,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say whether a version may be shared and opened, by which rules not, and which is the last that may."""
+    here = plaza(context, url, as_json)
+    name = DatasetName.parse(dataset)
+    found = here.api.get(f"{name.path}/gate", {"version": version} if version else {})
+    if here.out.as_json:
+        here.out.document(found)
+        return
+    here.out.facts([("dataset", str(name)), ("version", whole(found, "version"))])
+    here.out.line("")
+    here.out.table(
+        ["to be", "state", "rules", "last good version"],
+        (
+            (
+                done,
+                word((found.get(way) or {}).get("state"), "GATE_STATE"),
+                ", ".join(_rule(rule) for rule in (found.get(way) or {}).get("stoppedBy", [])),
+                whole(found.get(way) or {}, "lastGoodVersion") or None,
+            )
+            for way, done in (("sharing", "shared"), ("opening", "opened"))
+        ),
+    )
+
+
+@quality.command()
 def scores(context: typer.Context, url: UrlOption = None, as_json: JsonOption = False) -> None:
     """Show the city's score and every department's, with their work orders."""
     here = plaza(context, url, as_json)
@@ -129,6 +166,10 @@ def scores(context: typer.Context, url: UrlOption = None, as_json: JsonOption = 
             for position, one in enumerate([found.get("city") or {}, *found.get("scores", [])])
         ),
     )
+
+
+def _rule(rule: dict[str, Any]) -> str:
+    return f"{rule['id']} ({rule['title']})" if rule.get("title") else str(rule["id"])
 
 
 def _row(result: dict[str, Any]) -> tuple[object, ...]:

@@ -223,3 +223,8 @@ def _tell(out: Output, headers: httpx.Headers) -> None:
     said = ", ".join(f"{name} {headers[header]}" for name, header in named if headers.get(header))
     if said:
         out.note(said)
+    version, _, why = headers.get("plaza-held-back", "").partition("; ")
+    if version:
+        kind, _, rules = why.partition("=")
+        because = f"it does not meet {rules.replace(',', ', ')}" if kind == "rules" else "it is being checked"
+        out.note(f"version {version} is held back: {because}")

@@ -20,7 +20,7 @@ import pytest_asyncio
 from plaza.catalogue.v1 import catalogue_pb2, catalogue_pb2_grpc
 from plaza.common.v1 import contract_pb2, events_pb2, events_pb2_grpc, grades_pb2
 from plaza.opendata.v1 import opendata_pb2 as pb
-from plaza.quality.v1 import quality_pb2, quality_pb2_grpc
+from plaza.quality.v1 import gates_pb2, gates_pb2_grpc, quality_pb2, quality_pb2_grpc
 from plaza.security.v1 import security_pb2, security_pb2_grpc
 from plaza_kit.db import Database
 from plaza_kit.db.migrate import migrate
@@ -148,6 +148,7 @@ class Security(
 class Directory(
     catalogue_pb2_grpc.CatalogueServiceServicer,
     quality_pb2_grpc.QualityServiceServicer,
+    gates_pb2_grpc.GateServiceServicer,
     events_pb2_grpc.EventSinkServiceServicer,
 ):
     """Catalogue and quality: they say what the test put there."""
@@ -157,7 +158,12 @@ class Directory(
         self.versions: dict[str, catalogue_pb2.Version] = {}
         self.contracts: dict[str, catalogue_pb2.ContractVersion] = {}
         self.assessments: dict[str, quality_pb2.Assessment] = {}
+        self.gates: dict[int, gates_pb2.ExitGate] = {}
+        """By version."""
         self.events: list[events_pb2.Event] = []
+
+    async def GetGate(self, request: Any, rpc: Any) -> Any:
+        return gates_pb2.Gate(opening=self.gates[request.version])
 
     async def GetDataset(self, request: Any, rpc: Any) -> Any:
         return await _found(self.datasets, request.name, rpc)
@@ -342,6 +348,7 @@ async def city(
     security_pb2_grpc.add_LedgerServiceServicer_to_server(security, servers["security"])
     events_pb2_grpc.add_EventSinkServiceServicer_to_server(security, servers["security"])
     catalogue_pb2_grpc.add_CatalogueServiceServicer_to_server(directory, servers["catalogue"])
+    gates_pb2_grpc.add_GateServiceServicer_to_server(directory, servers["catalogue"])
     quality_pb2_grpc.add_QualityServiceServicer_to_server(directory, servers["catalogue"])
     events_pb2_grpc.add_EventSinkServiceServicer_to_server(directory, servers["catalogue"])
     keeper = Keeper()

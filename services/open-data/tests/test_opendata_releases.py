@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import hashes
 from plaza.catalogue.v1 import catalogue_pb2
 from plaza.common.v1 import contract_pb2, grades_pb2
 from plaza.opendata.v1 import opendata_pb2 as pb
+from plaza.quality.v1 import gates_pb2
 from plaza_kit.db import Scope
 from plaza_kit.db.outbox import NotDeliveredYet
 from plaza_kit.db.requests import RequestIdReused
@@ -334,6 +335,27 @@ async def test_gates_are_told_all_at_once(city: City) -> None:
     request = pb.CreateReleaseRequest(parent=plain, release=pb.Release())
     with pytest.raises(NotPermitted):
         await city.releases.CreateRelease(request, None)
+
+
+async def test_a_stopped_version_is_not_released_and_the_last_release_stays(city: City) -> None:
+    name = city.register()
+    city.load(name, ROWS)
+    first = await city.publish(name)
+    city.directory.datasets[name].contract.rules[0].stops_opening = True
+    city.load(name, ROWS[:1])
+    rule = gates_pb2.StoppingRule(id="null", title="有值")
+    city.directory.gates = {
+        1: gates_pb2.ExitGate(state=gates_pb2.GATE_STATE_PASSED, last_good_version=1),
+        2: gates_pb2.ExitGate(state=gates_pb2.GATE_STATE_STOPPED, stopped_by=[rule], last_good_version=1),
+    }
+    for asked in (0, 2):
+        with pytest.raises(
+            GatesNotPassed, match=r"quality: version 2 does not meet null \(有值\)"
+        ) as refusal:
+            await city.approve(name, asked)
+        assert "release version 1, the last that meets them" in refusal.value.remedy
+    assert (await city.show(name)).latest_release.name == first.name
+    assert (await city.get(first.name)).state == pb.RELEASE_STATE_PUBLISHED
 
 
 async def test_the_same_version_twice_and_the_same_request_twice(city: City) -> None:

@@ -72,6 +72,7 @@ def test_a_good_version_passes_every_gate() -> None:
         ({"version": 0}, "version", "nothing was loaded"),
         ({"version": 0, "asked_version": 9}, "version", "version 9 was never committed"),
         ({"assessed": False}, "assessment", "version 4 was not assessed"),
+        ({"stopped_by": ("phone", "once (一次)")}, "quality", "version 4 does not meet phone, once (一次)"),
     ],
 )
 def test_each_gate_refuses_alone(changes: dict[str, Any], gate: str, reason: str) -> None:
@@ -88,6 +89,12 @@ def test_all_failing_gates_are_told_at_once() -> None:
         "licence",
         "assessment",
     ]
+
+
+def test_the_last_version_that_may_be_opened_is_named() -> None:
+    with pytest.raises(GatesNotPassed) as refusal:
+        check(DATASET, replace(GOOD, stopped_by=("phone",), last_good_version=3))
+    assert "release version 3" in refusal.value.remedy
 
 
 def test_names() -> None:

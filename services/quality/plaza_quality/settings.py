@@ -10,6 +10,9 @@ class QualitySettings(LakeServiceSettings):
     """What every service needs, the lake, and where the contracts are."""
 
     catalogue_address: str = Field(description="gRPC address of the catalogue")
+    ingestion_address: str = Field(
+        description="gRPC address of ingestion, which answers senders with what was found"
+    )
     time_zone: str = Field(
         default="Asia/Shanghai", description="IANA time zone in which the city's days begin"
     )

@@ -45,6 +45,7 @@ RPC = cast(Any, None)
 RIGHTS = {
     "assessment.read",
     "assessment.run",
+    "gate.read",
     "score.read",
     "work-order.list",
     "work-order.read",

@@ -98,7 +98,10 @@ async def test_the_event_tells_of_it_once(quality: Quality) -> None:
     quality.rules(X_SANE, contract_version=2)
     await quality.work()  # killed after the commit, so it runs again
     assert await quality.get(version) == first
-    assert await quality.outbox() == [
+    events = await quality.outbox()
+    (opened,) = events[0][2]["work_orders"]
+    assert opened.startswith(f"departments/{quality.name.split('/')[1]}/workOrders/")
+    assert events == [
         (
             "city.plaza.quality.version.assessed.v1",
             f"{quality.name}/versions/1/assessment",
@@ -109,9 +112,14 @@ async def test_the_event_tells_of_it_once(quality: Quality) -> None:
                 "light": "red",
                 "rows": 3,
                 "contract_version": 1,
+                "failed_rules": [{"id": "x-present", "failed": 1, "judged": 3, "met": False}],
+                "work_orders": [opened],
+                "stopped_sharing": [],
+                "stopped_opening": [],
+                "last_shared_version": 1,
             },
             "services/plaza-quality",
-            ["catalogue", "security"],
+            ["catalogue", "ingestion", "security"],
         )
     ]
 

@@ -178,6 +178,7 @@ def test_assessments_are_shown_unless_the_dataset_is_not_shared(decider: Decider
     for resource in DATASETS:
         expected = set(assessment_readers(resource.sharing_class).split())
         assert allowed(decider, "assessment.read", resource) == expected, resource
+        assert allowed(decider, "gate.read", resource) == expected | set(SERVICES.split()), resource
     assert not allowed(decider, "assessment.read", DEPARTMENT)
 
 
@@ -193,7 +194,7 @@ def test_rows(decider: Decider, purpose: str) -> None:
 
 def test_the_schema_knows_no_action_beside_the_tables() -> None:
     declared = {line.split('"')[1] for line in SCHEMA.splitlines() if line.strip().startswith("action ")}
-    assert declared == {*TABLE, "assessment.read", "rows.read"}
+    assert declared == {*TABLE, "assessment.read", "gate.read", "rows.read"}
 
 
 def test_an_unknown_action_and_a_missing_fact_are_refused(decider: Decider) -> None:

@@ -10,4 +10,5 @@ class SharingSettings(LakeServiceSettings):
     """What every service needs, the lake, and where datasets are looked up."""
 
     catalogue_address: str = Field(description="gRPC address of the catalogue")
+    quality_address: str = Field(description="gRPC address of quality, which knows what a gate lets through")
     ingestion_address: str = Field(description="gRPC address of ingestion, which keeps delivered versions")

@@ -28,6 +28,7 @@ from plaza_kit.rpc.context import caller, set_caller
 from plaza_lake.schema import Column, FieldType, TableSchema
 from plaza_lake.tables import Lake, LakeSettings
 from plaza_lake.write import commit_batch
+from plaza_sharing.domain.gates import Gate
 from plaza_sharing.domain.sharing import Dataset
 from plaza_sharing.rpc.build import SPEC
 from plaza_sharing.rpc.servicer import AgreementServicer, RowsServicer
@@ -73,12 +74,26 @@ class Directory:
     """The catalogue: every dataset is public and shared unconditionally unless the test grades it."""
 
     graded: dict[str, tuple[str, str]] = field(default_factory=dict)
+    guarded: set[str] = field(default_factory=set)
+    """Those with rules that may stop a version from being shared."""
 
     async def dataset(self, name: DatasetName) -> Dataset:
         if name.dataset == "unknown":
             raise NotFound(f"{name} is not in the directory")
         level, sharing_class = self.graded.get(str(name), ("public", "unconditional"))
-        return Dataset(name, level, sharing_class)
+        return Dataset(name, level, sharing_class, guarded=str(name) in self.guarded)
+
+
+@dataclass
+class Gates:
+    """Quality: what the test says of a version, and a note of what was asked."""
+
+    said: dict[tuple[str, int], Gate] = field(default_factory=dict)
+    asked: list[tuple[str, int]] = field(default_factory=list)
+
+    async def gate(self, name: DatasetName, version: int) -> Gate:
+        self.asked.append((str(name), version))
+        return self.said[str(name), version]
 
 
 @dataclass
@@ -137,6 +152,7 @@ class Sharing:
     world: World
     directory: Directory
     security: Grants
+    quality: Gates
     stage: Stager
 
     def be(self, role: str, *departments: str) -> Principal:
@@ -206,7 +222,7 @@ async def sharing(sharing_url: str, sharing_lake: str, tmp_path: Path) -> AsyncI
     lake = Lake(LakeSettings(sharing_lake, str(tmp_path / "lake"), memory_limit="256MB"))
     outbox = Outbox(database, SPEC.name, SPEC.routes, cast(Peers, None), cast(ServiceTokens, None))
     granter = Granter("-")
-    directory, security = Directory(), Grants(granter, database)
+    directory, security, quality = Directory(), Grants(granter, database), Gates()
     world = World(
         database=database,
         policy=RealPolicy(),
@@ -215,11 +231,18 @@ async def sharing(sharing_url: str, sharing_lake: str, tmp_path: Path) -> AsyncI
         grants=granter.verifier,
         catalogue=directory,
         security=security,
+        quality=quality,
         now=lambda: granter.now,
     )
     taking = asyncio.create_task(_take_events(database))
     yield Sharing(
-        RowsServicer(world), AgreementServicer(world), world, directory, security, Stager(staging, AIR)
+        RowsServicer(world),
+        AgreementServicer(world),
+        world,
+        directory,
+        security,
+        quality,
+        Stager(staging, AIR),
     )
     taking.cancel()
     with contextlib.suppress(asyncio.CancelledError):

@@ -197,12 +197,23 @@ def _as_fields(query: bytes, accept: str, prefix: str) -> tuple[bytes, bool]:
     return "&".join(f"{quote(n, safe='')}={quote(t, safe='')}" for n, t in written).encode(), paged
 
 
+def _held_back(held: sharing_pb2.HeldBack) -> str:
+    """`7; checking`, `7; rules=phone-present,once`; empty: nothing is held back."""
+    if not held.version:
+        return ""
+    return f"{held.version}; " + ("checking" if held.checking else f"rules={','.join(held.rules)}")
+
+
 OF_DEPARTMENTS = RowsKind(
     response=sharing_pb2.ReadRowsResponse,
     formats="ROW_FORMAT_",
     # Each reading is a decision and may be a delivery of its own: nothing between keeps a copy.
     caching={"Cache-Control": "no-store", "Vary": "Accept, Authorization"},
-    said=lambda header: {"Plaza-Agreement": header.agreement, "Plaza-Delivery": header.delivery},
+    said=lambda header: {
+        "Plaza-Agreement": header.agreement,
+        "Plaza-Delivery": header.delivery,
+        "Plaza-Held-Back": _held_back(header.held_back),
+    },
     counted=lambda trailer: {"Plaza-Content-Sha256": trailer.content_sha256},
 )
 OF_RELEASES = RowsKind(

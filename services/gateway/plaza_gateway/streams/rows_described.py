@@ -17,6 +17,8 @@ def describe(operation: Schema, _schemas: Schemas) -> Schema:
         {
             "Plaza-Agreement": "The agreement it was read under; not there for one's own data.",
             "Plaza-Delivery": "The delivery that these rows are part of.",
+            "Plaza-Held-Back": "A newer version that the dataset's gate holds back, and why: `7; checking`, or"
+            " `7; rules=` with the ids of the rules that stop it.",
             "Plaza-Content-Sha256": "SHA-256 over the canonical rows of a JSON page, hexadecimal.",
         },
     )

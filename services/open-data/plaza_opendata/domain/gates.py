@@ -29,6 +29,10 @@ class Evidence:
     """The contract has quality rules."""
     assessed: bool
     """The version was assessed by them."""
+    stopped_by: tuple[str, ...] = ()
+    """Rules that stop the version from being opened, as people read them."""
+    last_good_version: int = 0
+    """Of a stopped one: the newest before it that may be opened; 0: none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +115,22 @@ def _assessment(evidence: Evidence) -> GateFailure | None:
     )
 
 
+def _quality(evidence: Evidence) -> GateFailure | None:
+    if not evidence.stopped_by:
+        return None
+    good = evidence.last_good_version
+    return GateFailure(
+        "quality",
+        f"version {evidence.version} does not meet {', '.join(evidence.stopped_by)}",
+        "load corrected data" + (f", or release version {good}, the last that meets them" if good else ""),
+    )
+
+
 GATES: Final[tuple[Callable[[Evidence], GateFailure | None], ...]] = (
     _city_level,
     _opening,
     _licence,
     _version,
     _assessment,
+    _quality,
 )

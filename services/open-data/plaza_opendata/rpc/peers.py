@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import grpc
 from plaza.catalogue.v1 import catalogue_pb2, catalogue_pb2_grpc
 from plaza.common.v1 import contract_pb2
-from plaza.quality.v1 import quality_pb2, quality_pb2_grpc
+from plaza.quality.v1 import gates_pb2, gates_pb2_grpc, quality_pb2, quality_pb2_grpc
 from plaza.security.v1 import security_pb2, security_pb2_grpc
 from plaza_kit.identity import ServiceTokens
 from plaza_kit.names import DatasetName
@@ -23,6 +23,7 @@ class PeerFacts:
     def __init__(self, peers: Peers) -> None:
         self._catalogue = catalogue_pb2_grpc.CatalogueServiceStub(peers.channel("catalogue"))
         self._quality = quality_pb2_grpc.QualityServiceStub(peers.channel("quality"))
+        self._gates = gates_pb2_grpc.GateServiceStub(peers.channel("quality"))
 
     async def dataset(self, name: DatasetName) -> catalogue_pb2.Dataset:
         request = catalogue_pb2.GetDatasetRequest(name=str(name))
@@ -44,6 +45,10 @@ class PeerFacts:
     async def assessment(self, name: DatasetName, version: int) -> quality_pb2.Assessment | None:
         request = quality_pb2.GetAssessmentRequest(name=f"{name}/versions/{version}/assessment")
         return await _or_none(self._quality.GetAssessment(request, metadata=on_behalf(), timeout=_SECONDS))
+
+    async def opening(self, name: DatasetName, version: int) -> gates_pb2.ExitGate:
+        request = gates_pb2.GetGateRequest(name=f"{name}/gate", version=version)
+        return (await self._gates.GetGate(request, metadata=on_behalf(), timeout=_SECONDS)).opening
 
 
 class PeerSecurity:

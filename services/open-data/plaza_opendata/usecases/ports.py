@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from plaza.catalogue.v1 import catalogue_pb2
 from plaza.common.v1 import contract_pb2
-from plaza.quality.v1 import quality_pb2
+from plaza.quality.v1 import gates_pb2, quality_pb2
 from plaza.security.v1 import security_pb2
 from plaza_kit.db import Database
 from plaza_kit.db.outbox import Outbox
@@ -54,6 +54,9 @@ class Facts(Protocol):
 
     async def assessment(self, name: DatasetName, version: int) -> quality_pb2.Assessment | None:
         """None: not assessed."""
+
+    async def opening(self, name: DatasetName, version: int) -> gates_pb2.ExitGate:
+        """What the dataset's gate says of opening a version."""
 
 
 class Security(Protocol):

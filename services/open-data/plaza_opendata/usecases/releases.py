@@ -9,6 +9,7 @@ import uuid_utils.compat as uuid
 from plaza.catalogue.v1 import catalogue_pb2
 from plaza.common.v1 import grades_pb2
 from plaza.opendata.v1 import opendata_pb2 as pb
+from plaza.quality.v1 import gates_pb2
 from plaza_kit.db import Scope
 from plaza_kit.db.jobs import defer_in
 from plaza_kit.db.outbox import NewEvent
@@ -92,6 +93,9 @@ class Releases:
         version = await self._version(name, dataset, asked)
         number = version.version if version is not None else 0
         assessment = await facts.assessment(name, number) if number else None
+        # Only rules in force guard the way out; what they said of the version its assessment keeps.
+        guarded = number and any(rule.stops_opening for rule in dataset.contract.rules)
+        opening = await facts.opening(name, number) if guarded else gates_pb2.ExitGate()
         gates.check(
             str(name),
             gates.Evidence(
@@ -102,6 +106,10 @@ class Releases:
                 version=number,
                 has_rules=bool(dataset.contract.rules),
                 assessed=assessment is not None,
+                stopped_by=tuple(
+                    f"{rule.id} ({rule.title})" if rule.title else rule.id for rule in opening.stopped_by
+                ),
+                last_good_version=opening.last_good_version,
             ),
         )
         loaded_under = version.contract_version if version is not None else 0

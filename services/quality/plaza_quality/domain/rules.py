@@ -26,6 +26,15 @@ class Severity(StrEnum):
     SEVERE = "severe"
 
 
+class Exit(StrEnum):
+    """A way out of the department that a rule may guard."""
+
+    SHARING = "sharing"
+    """To other departments."""
+    OPENING = "opening"
+    """To everybody."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """One rule. Threshold and weight are the decimal numbers that somebody wrote, not their binary neighbours:
@@ -40,6 +49,8 @@ class Rule:
     indicator: str = ""
     """Of GB/T 36344-2018; empty: the usual one of the check."""
     severity: Severity = Severity.MINOR
+    stops: frozenset[Exit] = frozenset()
+    """Where a version that does not meet it may not leave."""
 
     @property
     def counts_for(self) -> str:
@@ -57,7 +68,14 @@ def rule_of(message: contract_pb2.QualityRule, code_lists: Mapping[str, str] | N
         check=check_of(message, code_lists or {}),
         indicator=message.indicator,
         severity=Severity.MINOR if not message.severity else Severity(severity),
+        stops=stops_of(message),
     )
+
+
+def stops_of(message: contract_pb2.QualityRule) -> frozenset[Exit]:
+    """The ways out that the rule guards."""
+    guarded = {Exit.SHARING: message.stops_sharing, Exit.OPENING: message.stops_opening}
+    return frozenset(exit for exit, stops in guarded.items() if stops)
 
 
 def _as_written(value: float) -> Fraction:

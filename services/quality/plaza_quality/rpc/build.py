@@ -5,12 +5,19 @@ from __future__ import annotations
 from zoneinfo import ZoneInfo
 
 from plaza.common.v1 import events_pb2_grpc
-from plaza.quality.v1 import quality_pb2_grpc, scores_pb2_grpc, verdicts_pb2_grpc, work_orders_pb2_grpc
+from plaza.quality.v1 import (
+    gates_pb2_grpc,
+    quality_pb2_grpc,
+    scores_pb2_grpc,
+    verdicts_pb2_grpc,
+    work_orders_pb2_grpc,
+)
 from plaza_kit.db.inbox import EventSink
 from plaza_kit.service import Parts, Runtime, ServiceSpec
 from plaza_lake.tables import Lake
 
 from plaza_quality.domain.scores import LightProfile
+from plaza_quality.rpc.gates import GateServicer
 from plaza_quality.rpc.peers import CataloguePeer, SecurityPeer
 from plaza_quality.rpc.scores import ScoreServicer
 from plaza_quality.rpc.servicer import QualityServicer
@@ -26,7 +33,7 @@ SPEC = ServiceSpec(
     name="quality",
     schema="quality",
     package="plaza_quality",
-    routes={"security": ["*"], "catalogue": [ASSESSED]},
+    routes={"security": ["*"], "catalogue": [ASSESSED], "ingestion": [ASSESSED]},
 )
 
 
@@ -50,6 +57,7 @@ async def build(settings: QualitySettings, runtime: Runtime) -> Parts:
     orders = WorkOrderServicer(world)
     scores = ScoreServicer(world)
     verdicts = VerdictServicer(world)
+    gates = GateServicer(world)
     ordering = Ordering(world)
     sink = EventSink(runtime.database, handlers(ordering))
 
@@ -59,6 +67,7 @@ async def build(settings: QualitySettings, runtime: Runtime) -> Parts:
             lambda server: scores_pb2_grpc.add_ScoreServiceServicer_to_server(scores, server),
             lambda server: verdicts_pb2_grpc.add_VerdictServiceServicer_to_server(verdicts, server),
             lambda server: work_orders_pb2_grpc.add_WorkOrderServiceServicer_to_server(orders, server),
+            lambda server: gates_pb2_grpc.add_GateServiceServicer_to_server(gates, server),
             lambda server: events_pb2_grpc.add_EventSinkServiceServicer_to_server(sink, server),
         ),
         service_names=(
@@ -66,6 +75,7 @@ async def build(settings: QualitySettings, runtime: Runtime) -> Parts:
             "plaza.quality.v1.ScoreService",
             "plaza.quality.v1.VerdictService",
             "plaza.quality.v1.WorkOrderService",
+            "plaza.quality.v1.GateService",
             "plaza.common.v1.EventSinkService",
         ),
         background=(ordering.watch,),

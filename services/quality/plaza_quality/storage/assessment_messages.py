@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import Any, Final
 
 from google.protobuf.json_format import ParseDict
 from plaza.common.v1 import contract_pb2, grades_pb2
+from plaza.quality.v1 import gates_pb2
 from plaza.quality.v1 import quality_pb2 as pb
 from plaza_kit.names import DatasetName
 from sqlalchemy import Row
 
+from plaza_quality.domain.rules import Exit, stops_of
 from plaza_quality.domain.scores import published
 
 _RATIO_PLACES: Final = 10**6
@@ -40,6 +43,23 @@ def assessment_message(name: DatasetName, row: Row[Any]) -> pb.Assessment:
             assessment.row_pass_rate = float(published(Fraction(100 * row.rows_passed, row.rows)))
     assessment.create_time.FromDatetime(row.create_time)
     return assessment
+
+
+def gates_of(row: Row[Any], rules: Sequence[contract_pb2.QualityRule]) -> Iterator[gates_pb2.AssessmentGate]:
+    """Each way out that one of the assessment's rules guards."""
+    stopped = {Exit.SHARING: row.stopped_sharing, Exit.OPENING: row.stopped_opening}
+    for exit, ids in stopped.items():
+        if any(exit in stops_of(rule) for rule in rules):
+            yield gates_pb2.AssessmentGate(
+                exit=gates_pb2.Exit.Value(f"EXIT_{exit.name}"),
+                stopped=bool(ids),
+                stopped_by=[stopping_rule(rule) for rule in rules if rule.id in ids],
+            )
+
+
+def stopping_rule(rule: contract_pb2.QualityRule) -> gates_pb2.StoppingRule:
+    """What people are told of a rule that stops."""
+    return gates_pb2.StoppingRule(id=rule.id, title=rule.title)
 
 
 def rule_result_message(row: Row[Any]) -> pb.RuleResult:

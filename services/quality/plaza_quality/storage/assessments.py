@@ -19,9 +19,11 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from plaza_quality.domain.counting import Measure
+from plaza_quality.domain.gates import stopping
 from plaza_quality.domain.indicators import Indicator
+from plaza_quality.domain.rules import Exit, rule_of
 from plaza_quality.domain.scores import Assessment, published
-from plaza_quality.storage.assessment_messages import assessment_message, rule_result_message
+from plaza_quality.storage.assessment_messages import assessment_message, gates_of, rule_result_message
 
 PAGE_BYTES: Final = 2_000_000
 """Of rule results in one page, as JSON, so that an answer stays below gRPC's message limit."""
@@ -38,6 +40,11 @@ class Made:
     """As the contract has them, in the order of the assessment's results."""
     contract_version: int
     time: datetime
+
+    def stopped(self, exit: Exit) -> tuple[str, ...]:
+        """Ids of the rules that stop the version at this way out."""
+        rules = [rule_of(rule) for rule in self.rules]
+        return tuple(self.rules[number].id for number in stopping(rules, self.assessment.results, exit))
 
 
 def _key(name: DatasetName) -> dict[str, Any]:
@@ -92,9 +99,10 @@ async def _insert(connection: AsyncConnection, key: dict[str, Any], made: Made, 
     inserted = await connection.execute(
         text(
             'INSERT INTO assessments (department, dataset, version, contract_version, "rows", rules, score,'
-            " light, create_time, rows_passed, indicators, broken_together, size, number) VALUES (:department,"
-            " :dataset, :version, :contract_version, :rows, :rules, :score, :light, :time, :rows_passed,"
-            " CAST(:indicators AS jsonb), CAST(:broken_together AS jsonb), :size, :number)"
+            " light, create_time, rows_passed, indicators, broken_together, size, number, stopped_sharing,"
+            " stopped_opening) VALUES (:department, :dataset, :version, :contract_version, :rows, :rules, :score,"
+            " :light, :time, :rows_passed, CAST(:indicators AS jsonb), CAST(:broken_together AS jsonb), :size,"
+            " :number, :stopped_sharing, :stopped_opening)"
             " ON CONFLICT DO NOTHING RETURNING 1"
         ),
         key
@@ -110,6 +118,8 @@ async def _insert(connection: AsyncConnection, key: dict[str, Any], made: Made, 
             "broken_together": _json(_together_facts(made)),
             "size": sum(len(orjson.dumps(MessageToDict(rule))) for rule in made.rules),
             "number": number,
+            "stopped_sharing": list(made.stopped(Exit.SHARING)),
+            "stopped_opening": list(made.stopped(Exit.OPENING)),
         },
     )
     return inserted.first() is not None
@@ -248,6 +258,8 @@ async def _complete(
         made[row.version].dimensions.add(
             dimension=grades_pb2.Dimension.Value(f"DIMENSION_{row.dimension.upper()}"), score=float(row.score)
         )
+    for row in rows:
+        made[row.version].gates.extend(gates_of(row, [result.rule for result in made[row.version].rules]))
     return list(made.values())
 
 

@@ -15,9 +15,9 @@ from plaza_lake.verdict_files import Verdicts
 
 from plaza_quality.domain.around import Around
 from plaza_quality.domain.checks import Check
-from plaza_quality.domain.rules import rule_of
+from plaza_quality.domain.rules import Exit, rule_of
 from plaza_quality.domain.scores import assessed, score_text
-from plaza_quality.storage import assessments, versions
+from plaza_quality.storage import assessments, gates, versions
 from plaza_quality.storage.assessments import Made
 from plaza_quality.storage.rows import Outcome, judged
 from plaza_quality.storage.verdict_documents import document, known, sweep
@@ -30,6 +30,7 @@ _log = telemetry.log("assess")
 JOB: Final = "assess"
 MAX_ATTEMPTS: Final = 240
 """About four hours, mostly a minute apart: a peer that is away for a while costs no assessment."""
+_TOLD_RULES: Final = 50
 ASSESSED: Final = "city.plaza.quality.version.assessed.v1"
 
 
@@ -58,8 +59,9 @@ class Assessing:
             await versions.grade(connection, name, registered.grading)
             if not await assessments.keep(connection, name, version, made, number):
                 return
-            await self._ordering.judge(connection, name, version, made)
-            await self._world.outbox.write(connection, self._event(name, version, made))
+            opened = await self._ordering.judge(connection, name, version, made)
+            good = await gates.last_good(connection, name, version, Exit.SHARING)
+            await self._world.outbox.write(connection, self._event(name, version, made, opened, good))
             # By whoever holds the row, so that what readers find belongs to the assessment that is kept.
             await asyncio.to_thread(verdict_files.keep, self._world.lake, dataset, verdicts)
         self._world.outbox.wake()
@@ -95,7 +97,9 @@ class Assessing:
             # What was kept is not there any more: nothing is known.
             return judged(lake, self._world.grants, grant, checks, around, keep=True)
 
-    def _event(self, name: DatasetName, version: int, made: Made) -> NewEvent:
+    def _event(
+        self, name: DatasetName, version: int, made: Made, opened: Sequence[str], good: int
+    ) -> NewEvent:
         data: dict[str, object] = {
             "dataset": str(name),
             "version": version,
@@ -103,6 +107,29 @@ class Assessing:
             "light": made.assessment.light or "",
             "rows": made.assessment.rows,
             "contract_version": made.contract_version,
+            "failed_rules": _failed_rules(made),
+            "work_orders": list(opened),
+            "stopped_sharing": list(made.stopped(Exit.SHARING)),
+            "stopped_opening": list(made.stopped(Exit.OPENING)),
+            "last_shared_version": good,
         }
         subject = f"{name}/versions/{version}/assessment"
         return NewEvent(ASSESSED, subject, data, self._world.principal)
+
+
+def _failed_rules(made: Made) -> list[dict[str, object]]:
+    """Those that are not met first, then by how much failed; ids and counts only."""
+    failed = [
+        (result.met, -result.finding.counts.failed, rule.id, result)
+        for rule, result in zip(made.rules, made.assessment.results, strict=True)
+        if result.finding.counts.failed
+    ]
+    return [
+        {
+            "id": id,
+            "failed": result.finding.counts.failed,
+            "judged": result.finding.counts.failed + result.finding.counts.passed,
+            "met": met,
+        }
+        for met, _, id, result in sorted(failed, key=lambda one: one[:3])[:_TOLD_RULES]
+    ]

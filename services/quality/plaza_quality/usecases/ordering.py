@@ -42,8 +42,11 @@ class Ordering:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    async def judge(self, connection: AsyncConnection, name: DatasetName, version: int, made: Made) -> None:
-        """What a new assessment opens, closes and re-opens, in the transaction that keeps it."""
+    async def judge(
+        self, connection: AsyncConnection, name: DatasetName, version: int, made: Made
+    ) -> list[str]:
+        """What a new assessment opens, closes and re-opens, in the transaction that keeps it. Answers the names of
+        those that it opened, again or for the first time."""
         rules = [rule_of(rule) for rule in made.rules]
         assessment = made.assessment
         judged = [
@@ -54,8 +57,9 @@ class Ordering:
         found = findings(
             assessment.rows, assessment.score, assessment.dimensions, judged, self._world.ordering
         )
+        opened: list[str] = []
         if not found:
-            return
+            return opened
         known = await work_orders.newest(connection, name)
         for dimension, one in found.items():
             id_, before = known.get(dimension, ("", None))
@@ -64,7 +68,10 @@ class Ordering:
                 continue
             state = _STATES.get(what, before.state if before else State.OPEN)
             evidence = Evidence(version, published(one.score), _failed(dimension, rules, made))
-            await self._take(connection, name, dimension, id_, what, state, one, evidence, made)
+            id_ = await self._take(connection, name, dimension, id_, what, state, one, evidence, made)
+            if what in (Step.OPEN, Step.REOPEN):
+                opened.append(_name(name, id_))
+        return opened
 
     async def _take(
         self,
@@ -77,7 +84,7 @@ class Ordering:
         found: Findings,
         evidence: Evidence,
         made: Made,
-    ) -> None:
+    ) -> str:
         profile = self._world.ordering
         entry = Entry(made.time, self._world.principal, version=evidence.version, score=evidence.score)
         deadline = due(made.time, profile.working_days)
@@ -99,6 +106,7 @@ class Ordering:
                 "score": score_text(found.score),
             }
             await self._tell(connection, name, id_, _WORDS[what], data)
+        return id_
 
     async def recheck(self, connection: AsyncConnection, name: DatasetName, version: int) -> None:
         """A new version is there: what was answered is looked at again."""
@@ -141,9 +149,12 @@ class Ordering:
     async def _tell(
         self, connection: AsyncConnection, name: DatasetName, id_: str, word: str, data: dict[str, object]
     ) -> None:
-        subject = f"departments/{name.department}/workOrders/{id_}"
-        event = NewEvent(f"{_EVENT}{word}.v1", subject, data, self._world.principal)
+        event = NewEvent(f"{_EVENT}{word}.v1", _name(name, id_), data, self._world.principal)
         await self._world.outbox.write(connection, event)
+
+
+def _name(dataset: DatasetName, id_: str) -> str:
+    return f"departments/{dataset.department}/workOrders/{id_}"
 
 
 def _failed(dimension: Dimension, rules: list[Rule], made: Made) -> list[pb.FailedRule]:

@@ -45,6 +45,8 @@ class Dataset:
     """`public`, `internal`, `sensitive`, `core`; empty: unclassified."""
     sharing_class: str
     """`unconditional`, `conditional`, `not_shared`; empty: not declared."""
+    guarded: bool = False
+    """Whether a rule of its contract may stop a version from being shared."""
 
 
 def reading_department(dataset: DatasetName, mine: Collection[str], named: str) -> DepartmentId:

@@ -7,7 +7,7 @@ from plaza_kit.service import Parts, Runtime, ServiceSpec
 from plaza_lake.tables import Lake
 
 from plaza_sharing.domain.deliveries import MADE
-from plaza_sharing.rpc.peers import CataloguePeer, SecurityPeer
+from plaza_sharing.rpc.peers import CataloguePeer, QualityPeer, SecurityPeer
 from plaza_sharing.rpc.servicer import AgreementServicer, RowsServicer
 from plaza_sharing.settings import SharingSettings
 from plaza_sharing.usecases.ports import World
@@ -31,6 +31,7 @@ async def build(settings: SharingSettings, runtime: Runtime) -> Parts:
         grants=runtime.grants,
         catalogue=CataloguePeer(runtime.peers),
         security=SecurityPeer(runtime.peers),
+        quality=QualityPeer(runtime.peers, runtime.tokens),
     )
     rows, agreements = RowsServicer(world), AgreementServicer(world)
     return Parts(

@@ -11,6 +11,7 @@ from plaza_kit.names import DatasetName
 
 from plaza_sharing.domain.agreements import Agreement
 from plaza_sharing.domain.deliveries import Delivery
+from plaza_sharing.domain.gates import HeldBack
 from plaza_sharing.domain.queries import Format
 from plaza_sharing.usecases.reading import Header, Part, RowsRequest, Trailer
 
@@ -50,6 +51,7 @@ def rows_response(part: Part) -> pb.ReadRowsResponse:
                     agreement=part.agreement,
                     delivery=part.delivery,
                     file_name=part.file_name,
+                    held_back=_held_back(part.held_back),
                 )
             )
         case Trailer():
@@ -60,6 +62,12 @@ def rows_response(part: Part) -> pb.ReadRowsResponse:
             )
         case bytes():
             return pb.ReadRowsResponse(chunk=part)
+
+
+def _held_back(held: HeldBack | None) -> pb.HeldBack | None:
+    if held is None:
+        return None
+    return pb.HeldBack(version=held.version, checking=held.checking, rules=held.rules)
 
 
 def agreement_message(agreement: Agreement) -> pb.Agreement:

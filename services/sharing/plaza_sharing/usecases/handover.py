@@ -30,6 +30,8 @@ class Ground:
     """None: a department's own data."""
     purpose: str
     """As the caller gave it, for the delivery."""
+    guarded: bool = False
+    """Whether the dataset's gate is asked: of another department's data with rules that may stop a version."""
 
 
 class Handover:

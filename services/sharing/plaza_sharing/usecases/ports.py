@@ -16,6 +16,7 @@ from plaza_kit.names import DatasetName, DepartmentId
 from plaza_kit.policy import Resource
 from plaza_lake.tables import Lake
 
+from plaza_sharing.domain.gates import Gate
 from plaza_sharing.domain.sharing import Dataset
 
 PAGE_THREADS: Final = 32
@@ -59,6 +60,13 @@ class Security(Protocol):
         away, and what it answers when it refuses."""
 
 
+class Quality(Protocol):
+    """What assessments let through."""
+
+    async def gate(self, name: DatasetName, version: int) -> Gate:
+        """In the service's own name. Raises `plaza_kit.errors.Unavailable` when quality is away."""
+
+
 def _utc_now() -> datetime:
     return datetime.now(UTC)
 
@@ -74,6 +82,7 @@ class World:
     grants: GrantVerifier
     catalogue: Catalogue
     security: Security
+    quality: Quality
     now: Callable[[], datetime] = _utc_now
     """UTC."""
     pages: Executor = field(default_factory=lambda: ThreadPoolExecutor(PAGE_THREADS, "pages"))

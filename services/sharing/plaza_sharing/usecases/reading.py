@@ -18,6 +18,7 @@ from plaza_lake.hashing import ContentHash
 from plaza_lake.schema import TableSchema
 from plaza_lake.verdicts import mentions_verdicts
 
+from plaza_sharing.domain.gates import HeldBack, admitted
 from plaza_sharing.domain.page_tokens import Mark, bad_token, binding, seal, unseal
 from plaza_sharing.domain.queries import DEFAULT_PAGE, Format, Query
 from plaza_sharing.domain.sharing import check_shared, reading_department
@@ -71,6 +72,8 @@ class Header:
     agreement: str
     delivery: str
     file_name: str
+    held_back: HeldBack | None = None
+    """A newer version that the dataset's gate stops."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +100,11 @@ class Reading:
 
         Raises the errors of `reading_department` and `check_shared`, NotPermitted, BadPageToken, UnknownField,
         FilterSyntax, BadOrder, PagingImpossible, PageOfStream, AssessedSince, NotAssessed,
-        UnknownRule, VerdictNotGranted, and those of the lake and of security.
+        UnknownRule, VerdictNotGranted, VersionStopped, VersionBeingChecked, and those of the lake, of quality and of
+        security.
         """
         ground = await self._ground(request)
-        query, start = await self._query(request, ground)
+        query, start, held_back = await self._query(request, ground)
         agreement = ground.agreement
         right = ReadRight(
             dataset=request.dataset,
@@ -112,7 +116,7 @@ class Reading:
         )
         async with Lease(self._world, right) as lease:
             query = query.narrowed(lease.grant.columns)
-            answer = _Answer(self._world, ground, query, lease)
+            answer = _Answer(self._world, ground, query, lease, held_back)
             if request.form is Format.JSON:
                 key = await self._page_key()
                 parts = answer.page(start, request.page_size or DEFAULT_PAGE, key)
@@ -139,20 +143,23 @@ class Reading:
         agreement = (
             None if own else await agreement_by_rule(self._world, request.dataset, reader, caller.name)
         )
-        return Ground(reader, caller.name, agreement, request.purpose)
+        return Ground(reader, caller.name, agreement, request.purpose, guarded=dataset.guarded and not own)
 
-    async def _query(self, request: RowsRequest, ground: Ground) -> tuple[Query, Mark | None]:
-        """The query on its version, and where its page starts."""
+    async def _query(
+        self, request: RowsRequest, ground: Ground
+    ) -> tuple[Query, Mark | None, HeldBack | None]:
+        """The query on its version, where its page starts, and what is held back."""
         if request.page_token and request.form is not Format.JSON:
             raise PageOfStream(
                 f"page_token: {request.form} has no pages, it sends everything",
                 remedy="leave page_token empty, or ask for format JSON",
                 facts={"field": "page_token"},
             )
+        if not request.page_token:
+            number, held_back = await self._chosen(request, ground)
+            return self._of(request, *await self._resolve(request, number)), None, held_back
         version, schema = await self._resolve(request, request.version)
         query = self._of(request, version, schema)
-        if not request.page_token:
-            return query, None
         # The reader is part of it: under another department's agreement it is another query.
         start = unseal(request.page_token, await self._page_key(), binding(query, ground.reader))
         if request.version not in (0, start.version):
@@ -165,7 +172,25 @@ class Reading:
                 f"version {version} was assessed again since the first page",
                 remedy="begin with the first page",
             )
-        return query, start
+        await self._admitted(request, ground, version, named=True)
+        return query, start, None
+
+    async def _chosen(self, request: RowsRequest, ground: Ground) -> tuple[int, HeldBack | None]:
+        """The version that is read, 0 for the newest, and what is held back."""
+        if not ground.guarded:
+            return request.version, None
+        lake, name = self._world.lake, str(request.dataset)
+        version, _ = await asyncio.to_thread(scans.resolve, lake, name, request.version)
+        return await self._admitted(request, ground, version, named=bool(request.version))
+
+    async def _admitted(
+        self, request: RowsRequest, ground: Ground, version: int, *, named: bool
+    ) -> tuple[int, HeldBack | None]:
+        """What the dataset's gate lets through to this reader; whoever reads their own data passes."""
+        if not ground.guarded:
+            return version, None
+        gate = await self._world.quality.gate(request.dataset, version)
+        return admitted(request.dataset, version, gate, named=named)
 
     async def _resolve(self, request: RowsRequest, version: int) -> tuple[int, TableSchema]:
         judged = mentions_verdicts(request.filter, request.columns)
@@ -193,7 +218,10 @@ class Reading:
 class _Answer:
     """One answer under one grant."""
 
-    def __init__(self, world: World, ground: Ground, query: Query, lease: Lease) -> None:
+    def __init__(
+        self, world: World, ground: Ground, query: Query, lease: Lease, held_back: HeldBack | None
+    ) -> None:
+        self._held_back = held_back
         self._world = world
         self._ground = ground
         self._query = query
@@ -286,6 +314,7 @@ class _Answer:
             agreement=agreement.name if agreement is not None else "",
             delivery=delivery.name if delivery is not None else "",
             file_name=f"{query.dataset.dataset}-v{query.version}.{form}",
+            held_back=self._held_back,
         )
 
 
