@@ -41,6 +41,8 @@ class Loaded:
     failure: Failure | None = None
     replay: bool = False
     """Its rows repair refused ones."""
+    work_order: str = ""
+    """Path of the work order whose rows it corrects."""
 
     def document(self) -> dict[str, Any]:
         """For `--json`."""
@@ -121,9 +123,11 @@ def load_file(
     """Uploads the file and starts its load, or its replay; with `wait` until that has ended. What became of it
     is written into `loaded`. Raises what the API refuses, and `RunFailed`."""
     uploaded = upload(here, dataset.department, loaded.file)
-    method = "replay" if loaded.replay else "ingest"
+    method = f"{dataset.path}:{'replay' if loaded.replay else 'ingest'}"
+    if loaded.work_order:
+        method = f"{loaded.work_order}:correct"
     try:
-        loaded.run = here.api.post(f"{dataset.path}:{method}", {"upload": uploaded.get("name"), **asked})
+        loaded.run = here.api.post(method, {"upload": uploaded.get("name"), **asked})
     except Refused as refusal:
         if refusal.status != 409 or not refusal.reason.startswith(_ALREADY):
             raise
@@ -168,7 +172,8 @@ def tell(out: Output, loaded: Loaded, *, several: bool) -> None:
         out.line(f"{loaded.file}: run {short(name)} started. {how_to_watch(name)}")
     for warning in loaded.run.get("warnings") or []:
         out.note(f"warning: {warning}")
-    if whole(loaded.run.get("progress") or {}, "rowsRefused") and loaded.run.get("dataset"):
+    held = not loaded.work_order and loaded.run.get("dataset")
+    if held and whole(loaded.run.get("progress") or {}, "rowsRefused"):
         dataset = short(loaded.run["dataset"])
         out.note(f"Refused rows with their reasons: plaza quarantine list {dataset} --run {short(name)}")
 
@@ -181,6 +186,8 @@ def _already(loaded: Loaded) -> str:
         said = f"already ingested, or being ingested, by run {run}"
     else:
         said = "already ingested"
+    if loaded.work_order:
+        return f"{said}; nothing was loaded. Get the correction file anew, and correct that."
     how = (
         "Export the rows that are still held, and repair those."
         if loaded.replay

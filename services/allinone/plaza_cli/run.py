@@ -140,9 +140,27 @@ def show_run(out: Output, found: dict[str, Any]) -> None:
             ("version", whole(found, "version") or None),
             ("error", error.get("message")),
             ("remedy", error.get("remedy")),
+            ("corrects", short(found.get("workOrder")) or None),
+            *assessment_facts(found.get("assessment") or {}),
             *(("warning", warning) for warning in found.get("warnings") or []),
         ]
     )
+
+
+def assessment_facts(found: dict[str, Any]) -> list[tuple[str, object]]:
+    """What quality found in the version, for whoever sent it."""
+    facts: list[tuple[str, object]] = [
+        ("quality", " ".join(filter(None, [found.get("score"), found.get("light")])) or None)
+    ]
+    for rule in found.get("failedRules", []):
+        named = f"{rule['id']} ({rule['title']})" if rule.get("title") else rule["id"]
+        met = "" if rule.get("met") else ", not met"
+        facts.append(("rule", f"{named}: {whole(rule, 'failed'):,} of {whole(rule, 'judged'):,} fail{met}"))
+    facts += [("work order", short(order)) for order in found.get("workOrders", [])]
+    for member, what in (("stoppedSharing", "not shared"), ("stoppedOpening", "not opened")):
+        if found.get(member):
+            facts.append((what, f"because of {', '.join(found[member])}"))
+    return facts
 
 
 def refusals(found: dict[str, Any]) -> str:

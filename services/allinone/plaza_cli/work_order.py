@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import re
 import uuid
+from pathlib import Path
 from typing import Annotated, Any
 
+import httpx
 import typer
 
-from .failures import WrongUse
+from .failures import BrokenOff, Refused, WrongUse
+from .files import whole_file
+from .ingest import Loaded, load_file, tell
 from .names import DatasetName, DepartmentOption, resolve_department, short, without_empty, word
-from .output import moment, whole
-from .surroundings import JsonOption, UrlOption, plaza
+from .output import count, moment, whole
+from .surroundings import JsonOption, Plaza, UrlOption, plaza
 
 work_order = typer.Typer(
     no_args_is_help=True, help="Work orders: quality that must be repaired.", rich_markup_mode=None
 )
+_FORBIDDEN = 403
 _NAME = re.compile(
     r"(?:departments/)?([a-z][a-z0-9-]{0,62})/(?:workOrders/)?([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})",
     re.ASCII,
@@ -71,13 +76,21 @@ def list_orders(
 
 @work_order.command()
 def show(
-    context: typer.Context, name: NameArgument, url: UrlOption = None, as_json: JsonOption = False
+    context: typer.Context,
+    name: NameArgument,
+    rows: Annotated[int, typer.Option("--rows", min=0, max=1000, help="So many failing rows.")] = 10,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Show one with the rules that fail and everything that happened."""
+    """Show one with the rules that fail, the first rows that break them, and everything that happened.
+
+    Rows are shown to whoever may read the dataset.
+    """
     here = plaza(context, url, as_json)
     found = here.api.get(_path(name))
+    failing = _rows(here, name, rows) if rows else {}
     if here.out.as_json:
-        here.out.document(found)
+        here.out.document(found | ({"failingRows": failing} if failing else {}))
         return
     here.out.facts(
         [
@@ -108,6 +121,17 @@ def show(
             for rule in found.get("failedRules", [])
         ),
     )
+    if failing:
+        here.out.line("")
+        here.out.table(
+            [*failing.get("columns", []), "breaks"],
+            (
+                [*map(_cell, row.get("values", [])), ", ".join(row.get("rules", []))]
+                for row in failing.get("rows", [])
+            ),
+        )
+        if failing.get("nextPageToken"):
+            here.out.note(f"There are more: --rows N, or all of them: plaza work-order patch {name} -o FILE")
     here.out.line("")
     for entry in found.get("history", []):
         here.out.line(_happened(entry))
@@ -143,6 +167,83 @@ def comment(
 ) -> None:
     """Add a remark to its history."""
     _do(context, name, "comment", {"text": text, "requestId": str(uuid.uuid4())}, url, as_json)
+
+
+@work_order.command()
+def patch(
+    context: typer.Context,
+    name: NameArgument,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Write the file here.")],
+    english: Annotated[
+        bool, typer.Option("--english", help="Reasons in English. [default: Chinese]")
+    ] = False,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the failing rows as a file of the source's own: its encoding, delimiter and columns.
+
+    Correct the cells, keep plaza_row and the key as they are, and hand it back: plaza work-order correct.
+    """
+    here = plaza(context, url, as_json)
+    language = "LANGUAGE_EN" if english else "LANGUAGE_ZH"
+    size = 0
+    with (
+        whole_file(output) as stream,
+        here.api.stream(f"{_path(name)}:correctionFile", {"language": language}) as response,
+    ):
+        try:
+            for piece in response.iter_bytes():
+                size += stream.write(piece)
+        except httpx.HTTPError as error:
+            raise BrokenOff(
+                f"the correction file broke off after {count(size, 'byte')}: {error}",
+                remedy="Run the command again.",
+            ) from error
+    if here.out.as_json:
+        here.out.document({"output": str(output), "sizeBytes": size})
+    else:
+        here.out.line(f"{output}: {count(size, 'byte')} of failing rows")
+
+
+@work_order.command()
+def correct(
+    context: typer.Context,
+    name: NameArgument,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="As `patch` gave it, corrected.")],
+    wait: Annotated[bool, typer.Option("--wait", help="Watch it until it has ended.")] = False,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Load corrected rows in the places of those that they were made of. The assessment that follows closes the work
+    order, or opens it again."""
+    here = plaza(context, url, as_json)
+    path = _path(name)
+    dataset = DatasetName.parse(str(here.api.get(path).get("dataset")))
+    loaded = Loaded(file, work_order=path)
+    load_file(here, dataset, loaded, {}, wait=wait)
+    if here.out.as_json:
+        here.out.document(loaded.document())
+    else:
+        tell(here.out, loaded, several=False)
+
+
+def _rows(here: Plaza, name: str, most: int) -> dict[str, Any]:
+    """The first failing rows; nothing for those who may not read them."""
+    try:
+        return here.api.get(f"{_path(name)}/rows", {"pageSize": most})
+    except Refused as refusal:
+        if refusal.status != _FORBIDDEN:
+            raise
+        return {}
+
+
+def _cell(value: object) -> object:
+    """As a text: data are shown digit by digit, not as our own numbers are."""
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _do(

@@ -27,7 +27,7 @@ from plaza_ingestion.storage.staging import Staging
 from plaza_ingestion.usecases.bringing import Bringing
 from plaza_ingestion.usecases.commit import Commit
 from plaza_ingestion.usecases.leases import Leases
-from plaza_ingestion.usecases.ports import ContractInForce, SystemState, World
+from plaza_ingestion.usecases.ports import ContractInForce, Failing, SystemState, WorkOrder, World
 from plaza_ingestion.worker.load import LoadManifest, run_load
 from plaza_ingestion.worker.plan import FieldSpec, LoadPlan
 from plaza_ingestion.worker.pull import pull
@@ -57,6 +57,7 @@ RIGHTS = Rights(
             "load.start",
             "run.read",
             "quarantine.read",
+            "work-order.work",
             "source.read",
             "source.manage",
         },
@@ -114,6 +115,9 @@ class Peer:
     force: ContractInForce
     systems: dict[str, SystemState] = field(default_factory=dict)
     """By resource name."""
+    order: WorkOrder | None = None
+    found: Failing | None = None
+    """What quality says of the rows of a work order."""
 
     async def contract(self, dataset: str) -> ContractInForce:
         return self.force
@@ -127,6 +131,17 @@ class Peer:
         return self.granter.run(
             run, "load", dataset=dataset, principal=who.name, username=who.username, **roles
         )
+
+    async def work_order(self, name: str) -> WorkOrder:
+        assert self.order is not None
+        return self.order
+
+    async def failing(self, work_order: str, most: int) -> Failing:
+        assert self.found is not None
+        return replace(self.found, places=self.found.places[:most])
+
+    async def rows_grant(self, dataset: str, version: int) -> str:
+        return self.granter(dataset=dataset, version=version, purpose="own")
 
     async def quarantine_grant(self, dataset: str) -> str:
         return self.granter(dataset=dataset, table="quarantine", purpose="quarantine")
@@ -458,6 +473,7 @@ async def ingestion(
         staging=Staging(str(tmp_path / "staging")),
         catalogue=peer,
         security=peer,
+        quality=peer,
         lease_seconds=15,
         upload_limit_bytes=10_000,
     )

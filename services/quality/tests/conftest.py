@@ -30,6 +30,7 @@ from plaza_quality.domain.scores import LightProfile
 from plaza_quality.rpc.build import SPEC
 from plaza_quality.rpc.peers import registered
 from plaza_quality.rpc.servicer import QualityServicer
+from plaza_quality.storage.failing_rows import JudgedAgain
 from plaza_quality.storage.versions import Grading
 from plaza_quality.usecases.assessing import Assessing
 from plaza_quality.usecases.events import handlers
@@ -75,6 +76,13 @@ class Peer:
     async def assessing(self, name: DatasetName, version: int) -> str:
         self.asked.append(("grant", str(name), version))
         return self.granter(dataset=str(name), version=version or None, purpose="assess")
+
+    columns: tuple[str, ...] | None = None
+    """What a caller may read; None: everything."""
+
+    async def own(self, name: DatasetName, version: int) -> str:
+        self.asked.append(("own", str(name), version))
+        return self.granter(dataset=str(name), version=version, purpose="own", columns=self.columns)
 
 
 @dataclass(frozen=True)
@@ -246,6 +254,7 @@ async def new_quality(
             grants=peer.granter.verifier,
             catalogue=Directory(peer),
             granting=peer,
+            failing=JudgedAgain(lake, peer.granter.verifier),
             profile=LightProfile(),
             principal="services/plaza-quality",
         )

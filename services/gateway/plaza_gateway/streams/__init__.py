@@ -1,4 +1,4 @@
-"""Routes that carry bytes, written by hand: uploads, rows, refused rows, released files, directories."""
+"""Routes that carry bytes, written by hand: uploads, rows, refused and failing rows, released files, directories."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from plaza_gateway.openapi.constraints import Schema
 from plaza_gateway.openapi.operations import Operations
 from plaza_gateway.openapi.schemas import Schemas
-from plaza_gateway.streams import directory, quarantine, releases, rows, rows_described, uploads
+from plaza_gateway.streams import corrections, directory, quarantine, releases, rows, rows_described, uploads
 from plaza_gateway.transcode.descriptors import Contract, Face
 from plaza_gateway.transcode.endpoints import HandWritten
 from plaza_gateway.transcode.routes import on_face
@@ -20,12 +20,13 @@ STREAMS: tuple[HandWritten, ...] = (
     rows.OF_VERSION,
     rows.OF_RELEASE,
     quarantine.ROUTE,
+    corrections.ROUTE,
     releases.ROUTE,
     directory.IMPORT,
     directory.EXPORT,
 )
 
-# What is generated knows path, query and problems; of the quarantine it is the whole truth.
+# What is generated knows path, query and problems; of quarantine and corrections it is the whole truth.
 _DESCRIBED: Mapping[HandWritten, Callable[[Schema, Schemas], Schema]] = {
     uploads.ROUTE: uploads.describe,
     rows.ROUTE: rows_described.describe,

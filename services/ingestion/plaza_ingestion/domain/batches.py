@@ -37,7 +37,7 @@ class BatchIdentity:
     """Of the source file."""
     contract_version: int
     nonce: str = ""
-    """The run's id when a person wants the file loaded again; else empty."""
+    """The run's id when a person wants the file loaded again; of a correction its work order; else empty."""
     mode: LoadMode = LoadMode.APPEND
     replay: bool = False
     """Whether the file's rows repair quarantined ones."""
@@ -61,13 +61,14 @@ class BatchIdentity:
 class AlreadyIngested(AlreadyExists):
     """This file was loaded before under this contract, or is being loaded now."""
 
-    def __init__(self, run: str, batch: str, version: int, *, replay: bool = False) -> None:
+    def __init__(self, run: str, batch: str, version: int, *, again: str = "", replay: bool = False) -> None:
+        """`again`: what to do instead, where that is no second load of the same file."""
         words = f"already ingested as version {version} by" if version else "is being ingested already by"
         facts = {"run": run, "batch": batch} | ({"version": str(version)} if version else {})
         super().__init__(
             f"this file {words} {run}",
-            remedy="export the rows that are still held, repair those, and replay that file"
-            if replay
+            remedy=again or "export the rows that are still held, repair those, and replay that file"
+            if again or replay
             else "if it must be loaded again all the same, say why: --reload REASON (reload_reason)",
             facts=facts,
         )

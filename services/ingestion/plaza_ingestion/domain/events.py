@@ -35,6 +35,8 @@ class Outcome:
     mode: str = "append"
     rows_removed: int = 0
     """Of the version before: replaced, or left out."""
+    work_order: str = ""
+    """Whose rows it corrects; empty: it is no correction."""
 
     @property
     def type(self) -> str:
@@ -57,10 +59,14 @@ class Outcome:
         }
         if not self.version:
             return common
-        return common | {
-            "version": self.version,
-            "rows": self.rows,
-            "rows_added": self.rows_added,
-            "rows_removed": self.rows_removed,
-            "mode": self.mode,
-        }
+        return (
+            common
+            | {  # the last is there only for a correction
+                "version": self.version,
+                "rows": self.rows,
+                "rows_added": self.rows_added,
+                "rows_removed": self.rows_removed,
+                "mode": self.mode,
+            }
+            | ({"work_order": self.work_order} if self.work_order else {})
+        )

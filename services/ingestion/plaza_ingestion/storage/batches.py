@@ -121,6 +121,20 @@ async def forms(connection: AsyncConnection, dataset: str, batch: str) -> dict[s
     return {row.batch: SourceForm(bytes(row.heading), row.contract or {}) for row in found}
 
 
+async def newest_form(connection: AsyncConnection, dataset: str) -> SourceForm | None:
+    """Of the newest file of the source that came in: neither a repair nor a correction, which have columns of ours."""
+    found = await connection.execute(
+        text(
+            "SELECT b.heading, r.contract FROM batches b JOIN runs r ON r.run = b.run WHERE b.dataset = :dataset"
+            " AND b.state = 'committed' AND NOT b.replay AND r.work_order = '' AND b.heading IS NOT NULL"
+            " ORDER BY b.create_time DESC, b.batch LIMIT 1"
+        ),
+        {"dataset": dataset},
+    )
+    row = found.first()
+    return SourceForm(bytes(row.heading), row.contract or {}) if row is not None else None
+
+
 async def headings(connection: AsyncConnection, dataset: str, batch: str) -> list[bytes]:
     """The different headings of the files that brought refused rows (of one batch, or of all: empty)."""
     found = await connection.execute(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -68,6 +68,8 @@ class StoredRun:
     """Id of the source that it pulls; empty for other runs."""
     pulled: worker_pb2.CompletePullRequest
     """What its worker said when it brought the file."""
+    work_order: str
+    """Whose rows it corrects; empty: it is no correction."""
     pb: pb.Run
 
     @property
@@ -106,6 +108,7 @@ class NewRun:
     missing_values: Sequence[str] = ()
     source: str = ""
     entry: str = ""
+    work_order: str = ""
 
 
 async def insert(connection: AsyncConnection, new: NewRun) -> None:
@@ -113,9 +116,9 @@ async def insert(connection: AsyncConnection, new: NewRun) -> None:
         text(
             "INSERT INTO runs (run, department, kind, state, dataset, upload, batch, contract,"
             " contract_version, principal, started_by, run_grant, mode, replay, missing_values, source,"
-            " entry, create_time) VALUES (:run, :department, :kind, 'queued', :dataset, :upload, :batch,"
+            " entry, work_order, create_time) VALUES (:run, :department, :kind, 'queued', :dataset, :upload, :batch,"
             " CAST(:contract AS jsonb), :contract_version, :principal, :started_by, :run_grant, :mode, :replay,"
-            " :missing_values, :source, :entry, :create_time)"
+            " :missing_values, :source, :entry, :work_order, :create_time)"
         ),
         {
             "run": new.run,
@@ -134,6 +137,7 @@ async def insert(connection: AsyncConnection, new: NewRun) -> None:
             "missing_values": list(new.missing_values),
             "source": new.source,
             "entry": new.entry,
+            "work_order": new.work_order,
             "create_time": new.create_time,
         },
     )
@@ -246,6 +250,40 @@ async def save(connection: AsyncConnection, run: RunId, standing: Standing, **ch
     )
 
 
+async def answer_senders(
+    connection: AsyncConnection, dataset: str, version: int, assessment: Mapping[str, Any]
+) -> None:
+    """Notes what quality found in a version at the run that made it and, of a pull, at its source."""
+    values = {"dataset": dataset, "version": version, "assessment": orjson.dumps(assessment).decode()}
+    found = await connection.execute(
+        text(
+            "UPDATE runs SET assessment = CAST(:assessment AS jsonb), revision = revision + 1"
+            " WHERE dataset = :dataset AND version = :version RETURNING department, source"
+        ),
+        values,
+    )
+    for row in found.all():
+        if row.source:
+            await connection.execute(
+                text(
+                    "UPDATE sources SET last_assessment = CAST(:assessment AS jsonb)"
+                    " WHERE department = :department AND source = :source"
+                ),
+                values | {"department": row.department, "source": row.source},
+            )
+
+
+async def contract_rules(connection: AsyncConnection, dataset: str, version: int) -> Mapping[str, str]:
+    """Titles by id of the rules that the contract of a version's load had."""
+    found = await connection.execute(
+        text(
+            "SELECT r.contract -> 'rules' AS rules FROM runs r WHERE r.dataset = :dataset AND r.version = :version"
+        ),
+        {"dataset": dataset, "version": version},
+    )
+    return {rule["id"]: rule.get("title", "") for row in found for rule in row.rules or ()}
+
+
 def _lock(lock: bool) -> str:
     return " FOR UPDATE OF r" if lock else ""
 
@@ -296,6 +334,7 @@ def _stored(row: Any) -> StoredRun:
         missing_values=tuple(row["missing_values"]),
         source=row["source"],
         pulled=parsed(row["pulled"], worker_pb2.CompletePullRequest()),
+        work_order=row["work_order"],
         pb=_message(row),
     )
 
@@ -330,7 +369,10 @@ def _message(row: Any) -> pb.Run:
         source=f"{department}/sources/{row['source']}" if row["source"] else "",
         unchanged=row["unchanged"],
         entry=row["entry"],
+        work_order=row["work_order"],
     )
+    if row["assessment"] is not None:
+        ParseDict(row["assessment"], run.assessment, ignore_unknown_fields=True)
     if row["kind"] == RunKind.LOAD:
         run.mode = pb.LoadMode.Value(f"LOAD_MODE_{row['mode'].upper()}")
     if row["start_time"] is not None:

@@ -186,6 +186,8 @@ def _message(name: SourceName, definition: pb.Source, cursor: pb.PullCursor, row
     if row["last_error"] is not None:
         error = ParseDict(row["last_error"], ingestion_pb2.RunError(), ignore_unknown_fields=True)
         message.last_error.CopyFrom(error)
+    if row["last_assessment"] is not None:
+        ParseDict(row["last_assessment"], message.last_assessment, ignore_unknown_fields=True)
     message.create_time.FromDatetime(row["create_time"])
     message.update_time.FromDatetime(row["update_time"])
     for column in ("last_success_time", "next_pull_time"):

@@ -51,6 +51,14 @@ async def pin(
     return free
 
 
+async def let_go(connection: AsyncConnection, dataset: str, holder: str, but: int) -> None:
+    """The holder depends on no version but this one any more (0: on none)."""
+    await connection.execute(
+        text("DELETE FROM version_pins WHERE dataset = :dataset AND holder = :holder AND version <> :but"),
+        {"dataset": dataset, "holder": holder, "but": but},
+    )
+
+
 async def pinned(connection: AsyncConnection, dataset: str, now: datetime) -> frozenset[int]:
     """The versions that somebody depends on now."""
     found = await connection.execute(

@@ -35,7 +35,14 @@ from plaza_ingestion.domain.quarantine import RowState
 from plaza_ingestion.domain.runs import RunState
 from plaza_ingestion.domain.starter import starter
 from plaza_ingestion.domain.table_schema import keep_latest, table_schema
-from plaza_ingestion.storage import batches, final_files, quarantined_rows, replay_files, runs
+from plaza_ingestion.storage import (
+    batches,
+    correction_files,
+    final_files,
+    quarantined_rows,
+    replay_files,
+    runs,
+)
 from plaza_ingestion.storage.quarantined_rows import Place
 from plaza_ingestion.storage.rows_before import Earlier
 from plaza_ingestion.storage.runs import StoredRun
@@ -59,6 +66,7 @@ _STEPS: Final = {
 }
 NOTHING_READ: Final = "the file has a heading and no rows: there is no new version"
 ALL_REFUSED: Final = "every row was refused: there is no new version; look into quarantine"
+NOTHING_CORRECTED: Final = "no line takes the place of a row: there is no new version"
 
 T = TypeVar("T")
 
@@ -126,6 +134,7 @@ class Commit:
             rows=committed.total_rows if committed else 0,
             rows_added=committed.rows_added if committed else 0,
             mode=load.run.mode.value,
+            work_order=load.run.work_order,
             rows_removed=committed.rows_removed if committed else 0,
         )
         return outcome, decision
@@ -158,6 +167,8 @@ class Commit:
     async def _decide(self, load: _Load) -> Decision:
         if load.run.replay:
             return await self._decide_replay(load)
+        if load.run.work_order:
+            return await self._decide_correction(load)
         earlier = await self._earlier(load.run)
         decided, heading = await self._in_thread(lambda: self._decide_files(load, earlier))
         async with self._world.database.transaction(Scope.department(load.run.department)) as connection:
@@ -181,6 +192,23 @@ class Commit:
         decided = await self._in_thread(lambda: self._kept(run, verdict.decision(accepted)))
         async with self._world.database.transaction(scope) as connection:
             await replays.take(connection, place, run.run, verdict, self._world.now())
+            await batches.decide(connection, run.batch, decided, b"")
+        return decided
+
+    async def _decide_correction(self, load: _Load) -> Decision:
+        """Nobody else commits to the dataset meanwhile: what the lines are held against stays as it is."""
+        run = load.run
+        staged, target = await self._in_thread(lambda: self._copied(load))
+        judged = await self._in_thread(
+            lambda: correction_files.judge(self._world.lake, staged, target, run.work_order)
+        )
+        accepted = None
+        if (file := staged.accepted) is not None and len(judged.unwanted) < file.rows:
+            accepted = await self._in_thread(
+                lambda: replay_files.write_accepted(file, judged.unwanted, target)
+            )
+        decided = await self._in_thread(lambda: self._kept(run, judged.decision(accepted)))
+        async with self._world.database.transaction(Scope.department(run.department)) as connection:
             await batches.decide(connection, run.batch, decided, b"")
         return decided
 
@@ -277,7 +305,8 @@ class Commit:
         run = load.run
         warnings = [*run.warnings, *decision.warnings]
         if not outcome.version:
-            warnings.append(ALL_REFUSED if decision.rows_refused else NOTHING_READ)
+            refused = NOTHING_CORRECTED if run.work_order else ALL_REFUSED
+            warnings.append(refused if decision.rows_refused else NOTHING_READ)
         state = BatchState.COMMITTED if outcome.version else BatchState.REFUSED
         event = NewEvent(outcome.type, outcome.subject, outcome.data, run.principal)
         async with self._world.database.transaction(Scope.department(run.department)) as connection:

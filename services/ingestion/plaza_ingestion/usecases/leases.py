@@ -283,7 +283,7 @@ async def let_go(connection: AsyncConnection, run: StoredRun) -> None:
 
 
 def _contract(run: StoredRun) -> contract_pb2.Contract:
-    return replay_contract(run.contract) if run.replay else run.contract
+    return replay_contract(run.contract) if run.replay or run.work_order else run.contract
 
 
 def _work(run: StoredRun, standing: Standing) -> worker_pb2.Work:

@@ -1,4 +1,4 @@
-"""What other services depend on stays: their events pin versions.
+"""What other services depend on stays: their events pin versions. What quality found goes to whoever sent the rows.
 
 Open data tells of a release when it is approved, and builds it only once this service has the event; so the pin is
 there before the first row is read. Pins and the decision what expires take the same lock. A version that was let go
@@ -18,7 +18,7 @@ from plaza_kit.errors import InvalidArgument
 from plaza_kit.names import DatasetName
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from plaza_ingestion.storage import versions_kept
+from plaza_ingestion.storage import runs, versions_kept
 from plaza_ingestion.usecases.maintenance import defer
 
 _log = telemetry.log("pinning")
@@ -26,6 +26,10 @@ _log = telemetry.log("pinning")
 APPROVED: Final = "city.plaza.opendata.release.approved.v1"
 PUBLISHED: Final = "city.plaza.opendata.release.published.v1"
 DELIVERED: Final = "city.plaza.sharing.delivery.made.v1"
+ASSESSED: Final = "city.plaza.quality.version.assessed.v1"
+GATE: Final = "gate"
+"""Depends on the last version that may be shared, while the newest may not."""
+_SAID: Final = ("score", "light", "work_orders", "stopped_sharing", "stopped_opening")
 _BUILD: Final = timedelta(days=7)
 """A release that is not published by then will not be."""
 
@@ -50,7 +54,32 @@ def handlers(
         APPROVED: pins("release", _BUILD),
         PUBLISHED: pins("release", None),
         DELIVERED: pins("agreement", delivered_for),
+        ASSESSED: _assessed(now),
     }
+
+
+def _assessed(now: Callable[[], datetime]) -> Handler:
+    """Answers whoever sent the version, and keeps the last one that may be shared while newer ones may not."""
+
+    async def handle(connection: AsyncConnection, event: events_pb2.Event, data: dict[str, Any]) -> None:
+        dataset, version = str(data.get("dataset", "")), data.get("version")
+        if not isinstance(version, int):
+            raise BadEvent(f"event {event.id} ({event.type}) names no version")
+        titles = await runs.contract_rules(connection, dataset, version)
+        await runs.answer_senders(connection, dataset, version, _told(data, titles))
+        good = data.get("last_shared_version", 0) if data.get("stopped_sharing") else 0
+        if good:
+            await _pin(connection, event, {**data, "version": good}, GATE, None, now())
+        await versions_kept.let_go(connection, dataset, GATE, but=good)
+
+    return handle
+
+
+def _told(data: Mapping[str, Any], titles: Mapping[str, str]) -> dict[str, Any]:
+    """As `RunAssessment`, in JSON."""
+    said = {name: data.get(name) for name in _SAID if data.get(name)}
+    rules = [rule | {"title": titles.get(rule["id"], "")} for rule in data.get("failed_rules", ())]
+    return said | {"failed_rules": rules}
 
 
 async def _pin(

@@ -74,6 +74,48 @@ class Security(Protocol):
     async def quarantine_grant(self, dataset: str) -> str:
         """The signed right to read a dataset's refused rows, for a minute."""
 
+    async def rows_grant(self, dataset: str, version: int) -> str:
+        """The signed right to read a version of one's own dataset, for a minute."""
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRule:
+    """A rule of a work order."""
+
+    id: str
+    title: str
+    fields: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Failing:
+    """The rows that a work order is about, by their places in one version."""
+
+    dataset: str
+    version: int
+    rules: tuple[OrderRule, ...]
+    files: tuple[str, ...]
+    places: list[tuple[int, int, tuple[int, ...]]]
+    """Number of the file, row in it, numbers of the rules that it breaks; in the order in which they lie."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkOrder:
+    """As far as a correction asks."""
+
+    dataset: str
+    closed: bool
+
+
+class Quality(Protocol):
+    """Asked on behalf of the caller. What it refuses is raised as it comes."""
+
+    async def work_order(self, name: str) -> WorkOrder:
+        """By its resource name."""
+
+    async def failing(self, work_order: str, most: int) -> Failing:
+        """At most so many rows."""
+
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
@@ -91,6 +133,7 @@ class World:
     staging: StagingArea
     catalogue: Catalogue
     security: Security
+    quality: Quality
     lease_seconds: float
     upload_limit_bytes: int
     on_step: Callable[[LoadStep], None] = lambda _: None

@@ -9,6 +9,7 @@ from typing import Final
 
 import uuid_utils.compat as uuid
 from google.protobuf.message import Message
+from plaza.ingestion.v1 import corrections_pb2
 from plaza.ingestion.v1 import ingestion_pb2 as pb
 from plaza_kit.db import Scope
 from plaza_kit.db.requests import is_first, made_by
@@ -24,6 +25,7 @@ from plaza_lake.tables import table_schema as schema_of
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from plaza_ingestion.domain.batches import AlreadyIngested, BatchIdentity
+from plaza_ingestion.domain.corrections import NoKey, WorkOrderClosed
 from plaza_ingestion.domain.pulled_times import TimesAmbiguous, contract_of_database
 from plaza_ingestion.domain.quarantine import replay_contract
 from plaza_ingestion.domain.runs import RunId, RunKind
@@ -58,6 +60,13 @@ class _Wanted:
     reload_reason: str = ""
     entry: str = ""
     """Of an archive: the file in it to load."""
+    work_order: str = ""
+    """Whose rows it corrects."""
+
+    @property
+    def has_names(self) -> bool:
+        """Whether its rows name others: a repair, or a correction."""
+        return self.replay or bool(self.work_order)
 
 
 class Starting:
@@ -100,6 +109,25 @@ class Starting:
         dataset = DatasetName.parse(request.dataset)
         return await self._start(_Wanted(dataset, request.upload, request.request_id, request, replay=True))
 
+    async def correct(self, request: corrections_pb2.CorrectRowsRequest) -> pb.Run:
+        """Raises as `ingest`, ReservedColumn, WorkOrderClosed, NoKey, and what quality refuses."""
+        order = await self._world.quality.work_order(request.work_order)
+        if order.closed:
+            raise WorkOrderClosed(
+                f"{request.work_order} is closed",
+                remedy="load the rows as any others, if they must be changed",
+            )
+        return await self._start(
+            _Wanted(
+                DatasetName.parse(order.dataset),
+                request.upload,
+                request.request_id,
+                request,
+                LoadMode.UPSERT,
+                work_order=request.work_order,
+            )
+        )
+
     async def repair(
         self, dataset: DatasetName, upload: str, request: pb.RepairQuarantinedRowRequest
     ) -> pb.Run:
@@ -117,9 +145,11 @@ class Starting:
         force = await self._world.catalogue.contract(str(dataset))
         # Said now, not after the worker has read the whole file.
         await asyncio.to_thread(check_table, self._world.lake, str(dataset), table_schema(force.contract))
+        if wanted.work_order and not force.contract.key:
+            raise NoKey(str(dataset))
         if wanted.mode is LoadMode.UPSERT and not force.contract.key:
             raise UpsertWithoutKey(str(dataset))
-        if wanted.replay:
+        if wanted.has_names:
             replay_contract(force.contract)
         run = RunId(str(uuid.uuid7()))
         name = f"departments/{dataset.department}/runs/{run}"
@@ -142,7 +172,7 @@ class Starting:
         grant: str,
     ) -> None:
         upload = await _upload(connection, wanted.upload)
-        dataset, nonce = wanted.dataset, str(run) if wanted.reload_reason else ""
+        dataset, nonce = wanted.dataset, str(run) if wanted.reload_reason else wanted.work_order
         identity = BatchIdentity(
             str(dataset), upload.sha256, force.version, nonce, wanted.mode, wanted.replay, wanted.entry
         )
@@ -159,10 +189,13 @@ class Starting:
                 f"departments/{dataset.department}/runs/{known.run}",
                 identity.id,
                 known.version,
+                again="get the work order's correction file anew, and correct that"
+                if wanted.work_order
+                else "",
                 replay=wanted.replay,
             )
         contract = force.contract
-        if wanted.replay and await sources.pulls_database(connection, dataset):
+        if wanted.has_names and await sources.pulls_database(connection, dataset):
             with suppress(TimesAmbiguous):  # then no pull of it has come in under this contract
                 contract = contract_of_database(contract)
         new = self._new(run, dataset.department, RunKind.LOAD, upload.upload, principal)
@@ -178,6 +211,7 @@ class Starting:
                 mode=wanted.mode,
                 replay=wanted.replay,
                 entry=wanted.entry,
+                work_order=wanted.work_order,
             ),
         )
 

@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 from plaza.common.v1 import events_pb2_grpc
 from plaza.quality.v1 import (
+    failing_rows_pb2_grpc,
     gates_pb2_grpc,
     quality_pb2_grpc,
     scores_pb2_grpc,
@@ -17,6 +18,7 @@ from plaza_kit.service import Parts, Runtime, ServiceSpec
 from plaza_lake.tables import Lake
 
 from plaza_quality.domain.scores import LightProfile
+from plaza_quality.rpc.failing_rows import FailingRowsServicer
 from plaza_quality.rpc.gates import GateServicer
 from plaza_quality.rpc.peers import CataloguePeer, SecurityPeer
 from plaza_quality.rpc.scores import ScoreServicer
@@ -24,6 +26,7 @@ from plaza_quality.rpc.servicer import QualityServicer
 from plaza_quality.rpc.verdicts import VerdictServicer
 from plaza_quality.rpc.work_orders import WorkOrderServicer
 from plaza_quality.settings import QualitySettings
+from plaza_quality.storage.failing_rows import JudgedAgain
 from plaza_quality.usecases.assessing import ASSESSED, JOB, MAX_ATTEMPTS, Assessing
 from plaza_quality.usecases.events import handlers
 from plaza_quality.usecases.ordering import Ordering
@@ -48,6 +51,7 @@ async def build(settings: QualitySettings, runtime: Runtime) -> Parts:
         grants=runtime.grants,
         catalogue=CataloguePeer(runtime.peers, runtime.tokens),
         granting=SecurityPeer(runtime.peers, runtime.tokens),
+        failing=JudgedAgain(lake, runtime.grants),
         profile=LightProfile(),
         principal=f"services/{settings.client_id}",
         zone=ZoneInfo(settings.time_zone),
@@ -57,7 +61,7 @@ async def build(settings: QualitySettings, runtime: Runtime) -> Parts:
     orders = WorkOrderServicer(world)
     scores = ScoreServicer(world)
     verdicts = VerdictServicer(world)
-    gates = GateServicer(world)
+    gates, rows = GateServicer(world), FailingRowsServicer(world)
     ordering = Ordering(world)
     sink = EventSink(runtime.database, handlers(ordering))
 
@@ -68,6 +72,7 @@ async def build(settings: QualitySettings, runtime: Runtime) -> Parts:
             lambda server: verdicts_pb2_grpc.add_VerdictServiceServicer_to_server(verdicts, server),
             lambda server: work_orders_pb2_grpc.add_WorkOrderServiceServicer_to_server(orders, server),
             lambda server: gates_pb2_grpc.add_GateServiceServicer_to_server(gates, server),
+            lambda server: failing_rows_pb2_grpc.add_FailingRowsServiceServicer_to_server(rows, server),
             lambda server: events_pb2_grpc.add_EventSinkServiceServicer_to_server(sink, server),
         ),
         service_names=(
@@ -76,6 +81,7 @@ async def build(settings: QualitySettings, runtime: Runtime) -> Parts:
             "plaza.quality.v1.VerdictService",
             "plaza.quality.v1.WorkOrderService",
             "plaza.quality.v1.GateService",
+            "plaza.quality.v1.FailingRowsService",
             "plaza.common.v1.EventSinkService",
         ),
         background=(ordering.watch,),

@@ -1,4 +1,4 @@
-"""Catalogue and security, asked in the service's own name."""
+"""Catalogue and security, asked in the service's own name unless said otherwise."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from plaza.security.v1 import security_pb2, security_pb2_grpc
 from plaza_kit.grade_words import city_level_word, sharing_class_word
 from plaza_kit.identity import ServiceTokens
 from plaza_kit.names import DatasetName
-from plaza_kit.rpc.client import Peers, as_service
+from plaza_kit.rpc.client import Peers, as_service, on_behalf
 
 from plaza_quality.storage.versions import Grading
 from plaza_quality.usecases.ports import ListedCode, Registered
@@ -90,6 +90,13 @@ class SecurityPeer:
         )
         answer = await stub.IssueReadGrant(request, metadata=await as_service(self._tokens), timeout=_TIMEOUT)
         return answer.grant
+
+    async def own(self, name: DatasetName, version: int) -> str:
+        stub = security_pb2_grpc.GrantServiceStub(self._peers.channel("security"))
+        request = security_pb2.IssueReadGrantRequest(
+            dataset=str(name), table="rows", version=version, audience="quality", purpose="own"
+        )
+        return str((await stub.IssueReadGrant(request, metadata=on_behalf(), timeout=_TIMEOUT)).grant)
 
 
 def registered(dataset: catalogue_pb2.Dataset) -> Registered:

@@ -350,5 +350,10 @@ def _entry(row: Row[Any]) -> pb.WorkOrderEntry:
     return entry
 
 
+def state_of(order: pb.WorkOrder) -> State:
+    """Where it stands, in the words of the rules."""
+    return State(pb.WorkOrderState.Name(order.state).removeprefix("WORK_ORDER_STATE_").lower())
+
+
 def _state(word: str) -> pb.WorkOrderState.ValueType:
     return pb.WorkOrderState.Value(f"WORK_ORDER_STATE_{word.upper()}")

@@ -31,7 +31,13 @@ def handlers(ordering: Ordering) -> Mapping[str, Handler]:
         version = data.get("version")
         if type(version) is not int or not 1 <= version < 10**9:
             raise BadEvent(f"event {event.id}: version {version!r} is not a number from 1")
+        order = data.get("work_order", "")
+        if not isinstance(order, str) or (order and not order.startswith(f"departments/{name.department}/")):
+            raise BadEvent(f"event {event.id}: {order!r} is no work order of {name.department}")
         if await versions.note(connection, name, version, event.time.ToDatetime(tzinfo=UTC)):
+            if order:
+                run = str(data.get("run", ""))
+                await ordering.corrected(connection, name, order, version, event.principal, run)
             await ordering.recheck(connection, name, version)
             arguments = {"dataset": str(name), "version": version}
             await defer_in(connection, JOB, arguments, lock=str(name))

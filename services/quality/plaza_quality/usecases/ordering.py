@@ -20,10 +20,20 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from plaza_quality.domain import checks
 from plaza_quality.domain.rules import Dimension, Rule, Severity, rule_of
 from plaza_quality.domain.scores import RuleResult, published, score_text
-from plaza_quality.domain.work_orders import Findings, Judged, State, Step, findings, overdue_becomes, step
+from plaza_quality.domain.work_orders import (
+    Findings,
+    Judged,
+    NotPossible,
+    State,
+    Step,
+    after,
+    findings,
+    overdue_becomes,
+    step,
+)
 from plaza_quality.storage import work_orders
 from plaza_quality.storage.assessments import Made
-from plaza_quality.storage.work_orders import Entry, Evidence
+from plaza_quality.storage.work_orders import Entry, Evidence, state_of
 from plaza_quality.usecases.ports import World
 
 _log = telemetry.log("work-orders")
@@ -107,6 +117,30 @@ class Ordering:
             }
             await self._tell(connection, name, id_, _WORDS[what], data)
         return id_
+
+    async def corrected(
+        self,
+        connection: AsyncConnection,
+        name: DatasetName,
+        order: str,
+        version: int,
+        principal: str,
+        run: str,
+    ) -> None:
+        """A correction of its rows came in with a version: whoever loaded it has answered. One that nobody has to
+        answer any more stays as it is."""
+        id_ = order.rpartition("/")[2]
+        await work_orders.hold(connection, name.department, id_)
+        found = await work_orders.find(connection, name.department, id_, self._world.today())
+        if found is None or found.dataset != str(name):
+            _log.warning("a correction names no work order of its dataset", dataset=str(name), order=order)
+            return
+        try:
+            state = after("answer", state_of(found))
+        except NotPossible:
+            return
+        entry = Entry(self._world.now(), principal, text=run, version=version)
+        await work_orders.move(connection, id_, state, entry)
 
     async def recheck(self, connection: AsyncConnection, name: DatasetName, version: int) -> None:
         """A new version is there: what was answered is looked at again."""

@@ -20,6 +20,7 @@ from plaza_lake.tables import Lake
 
 from plaza_quality.domain.scores import LightProfile
 from plaza_quality.domain.work_orders import WorkOrderProfile
+from plaza_quality.storage.failing_rows import FailingRows
 from plaza_quality.storage.versions import Grading
 
 
@@ -72,6 +73,9 @@ class Granting(Protocol):
     async def assessing(self, name: DatasetName, version: int) -> str:
         """A read grant for all rows and fields of a version, 0 for the newest. Raises AioRpcError."""
 
+    async def own(self, name: DatasetName, version: int) -> str:
+        """On behalf of the caller: a read grant for what they may read of a version of their own department's."""
+
 
 @dataclass(frozen=True, slots=True)
 class World:
@@ -84,6 +88,7 @@ class World:
     grants: GrantVerifier
     catalogue: Catalogue
     granting: Granting
+    failing: FailingRows
     profile: LightProfile
     principal: str
     """The service itself, `services/plaza-quality`: who causes its events."""

@@ -119,7 +119,9 @@ class WorkOrders:
             person = principal.kind is PrincipalKind.PERSON
             entry = Entry(self._world.now(), principal.name, principal.username if person else "", text=said)
             assignee = principal.username if take else None
-            await work_orders.move(connection, id_, leads_to(_state(held)), entry, assignee=assignee)
+            await work_orders.move(
+                connection, id_, leads_to(work_orders.state_of(held)), entry, assignee=assignee
+            )
             return await self._found(connection, department, id_)
 
     async def _found(self, connection: AsyncConnection, department: DepartmentId, id_: str) -> pb.WorkOrder:
@@ -149,7 +151,3 @@ def _position(page: Page) -> Position:
             remedy="take next_page_token from the answer before",
             facts={"field": "page_token"},
         ) from error
-
-
-def _state(work_order: pb.WorkOrder) -> State:
-    return State(pb.WorkOrderState.Name(work_order.state).removeprefix("WORK_ORDER_STATE_").lower())
