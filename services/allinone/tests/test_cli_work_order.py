@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import httpx
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from conftest import City
 
 ORDERS = "/api/v1/departments/ecology/workOrders"
@@ -70,8 +74,56 @@ def test_one_is_shown_with_its_rules_and_its_history(city: City) -> None:
     assert "76.923 of 95 (version 3)" in result.stdout
     assert "x-present" in result.stdout
     first, last = result.stdout.splitlines()[-2:]
+    assert "no rows: nothing there" in result.stderr
     assert first.endswith("open  version 1  score 83.3333")
     assert last.endswith("accepted  ecology-officer")
+
+
+def test_failing_rows_are_shown_with_what_they_break(city: City) -> None:
+    city.answer(f"GET {ORDERS}/{ID}", ORDER)
+    rows = {
+        "version": 3,
+        "columns": ["id", "x", "sure"],
+        "rows": [{"values": [7.0, None, True], "rules": ["x-present", "once"]}],
+        "nextPageToken": "more",
+    }
+    city.answer(f"GET {ORDERS}/{ID}/rows", rows)
+    city.logged_in()
+    result = city.run("work-order", "show", f"ecology/{ID}", "--rows", "1")
+    assert city.asked(f"{ORDERS}/{ID}/rows")[-1].url.params["pageSize"] == "1"
+    assert ["7", "true", "x-present,", "once"] in [line.split() for line in result.stdout.splitlines()]
+    assert "work-order patch" in result.stderr
+    shown = json.loads(city.run("work-order", "show", f"ecology/{ID}", "--json").stdout)
+    assert shown == ORDER | {"failingRows": rows}
+
+
+def test_a_correction_file_goes_out_and_comes_in(city: City, tmp_path: Path) -> None:
+    city.answer(f"GET {ORDERS}/{ID}", ORDER)
+    city.stream(f"GET {ORDERS}/{ID}:correctionFile", [b"plaza_row,x\r\n", b"n,1\r\n"])
+    city.answer("POST /api/v1/departments/ecology/uploads", {"name": "departments/ecology/uploads/u"})
+    city.answer(
+        f"POST {ORDERS}/{ID}:correct", {"name": "departments/ecology/runs/r", "workOrder": ORDER["name"]}
+    )
+    city.logged_in()
+    patch = tmp_path / "patch.csv"
+    result = city.run("work-order", "patch", f"ecology/{ID}", "-o", str(patch), "--english")
+    assert result.exit_code == 0, result.output
+    assert patch.read_bytes() == b"plaza_row,x\r\nn,1\r\n"
+    assert city.asked(f"{ORDERS}/{ID}:correctionFile")[-1].url.params["language"] == "LANGUAGE_EN"
+    result = city.run("work-order", "correct", f"ecology/{ID}", str(patch))
+    assert result.exit_code == 0, result.output
+    assert city.sent(f"{ORDERS}/{ID}:correct") == {"upload": "departments/ecology/uploads/u"}
+    assert "departments/ecology/runs/r started" in result.stdout
+
+
+def test_a_correction_file_that_breaks_off_leaves_nothing(city: City, tmp_path: Path) -> None:
+    city.stream(f"GET {ORDERS}/{ID}:correctionFile", [b"plaza_row", httpx.ReadError("gone")])
+    city.logged_in()
+    patch = tmp_path / "patch.csv"
+    result = city.run("work-order", "patch", f"ecology/{ID}", "-o", str(patch))
+    assert result.exit_code != 0
+    assert "broke off" in result.stderr
+    assert not patch.exists()
 
 
 def test_taking_answering_and_commenting(city: City) -> None:
