@@ -1,5 +1,5 @@
-"""Chapter eight: bad loads open one work order; an officer takes it, answers it, and the next load closes it. What fails
-leaves the department by no door, until its rows are corrected by a file of the source's own.
+"""Chapter eight: bad loads open one work order; an officer takes it, answers it, and the next load closes it. What
+fails leaves the department by no door, until its rows are corrected by a file of the source's own.
 """
 
 from __future__ import annotations

@@ -29,8 +29,9 @@ SEVERITIES: Final = {
     "info": pb.RULE_SEVERITY_MINOR,
     "warning": pb.RULE_SEVERITY_MAJOR,
     "error": pb.RULE_SEVERITY_SEVERE,
+    "refuse": pb.RULE_SEVERITY_REFUSE,
 }
-"""The standard's examples of words, by what they are here."""
+"""The standard's examples of words, by what they are here; the last word is ours."""
 ENGINE: Final = "plaza"
 _DIMENSION_WORDS: Final = {number: word for word, number in DIMENSIONS.items()}
 _SEVERITY_WORDS: Final = {number: word for word, number in SEVERITIES.items()}

@@ -40,12 +40,20 @@ _MOST_REPEATED: Final = 1000
 """RE2's own limit."""
 
 
+REFUSING: Final = ("not_null", "range", "length", "pattern", "in_list")
+"""Kinds that a department's worker judges while it reads: one field of one row."""
+
+
 def rule_violations(contract: pb.Contract, types: Types, place: str, rule: pb.QualityRule) -> _Violations:
     """Every contradiction of one rule; places written like `contract.rules[2].range.field`."""
     kind = rule.WhichOneof("check")
     if kind is None:
         yield FieldViolation(place, "the rule does not say what it checks")
         return
+    if rule.severity == pb.RULE_SEVERITY_REFUSE and kind not in REFUSING:
+        yield FieldViolation(
+            f"{place}.severity", f"a rule of the kind {kind} cannot refuse; {', '.join(REFUSING)} can"
+        )
     yield from _KINDS[kind](getattr(rule, kind), contract, types, f"{place}.{kind}")
 
 

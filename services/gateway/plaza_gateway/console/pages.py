@@ -40,9 +40,9 @@ HEADERS = {
     "Referrer-Policy": "same-origin",
     "X-Robots-Tag": "noindex",
 }
-REASONS = ("ragged", "encoding", "quoting", "type", "required", "step", "duplicate_key", "too_long")
+REASONS = ("ragged", "encoding", "quoting", "type", "required", "step", "rule", "duplicate_key", "too_long")
 """Why rows are refused, as far as there are words for it."""
-GATES = ("city-level", "opening", "licence", "version", "assessment")
+GATES = ("city-level", "opening", "licence", "version", "assessment", "quality")
 OWN_COMPLAINTS = ("id", "title", "grade", "sharing", "file", "reason", "display_name")
 """Places where the console says what to do in its own words."""
 FIELDS = (

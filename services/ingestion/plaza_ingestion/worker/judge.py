@@ -16,6 +16,7 @@ from plaza_ingestion.worker.header import Header
 from plaza_ingestion.worker.plan import FieldSpec, LoadPlan
 from plaza_ingestion.worker.records import Bools, Fault, Ints
 from plaza_ingestion.worker.refusal import Reason, RefusedRow
+from plaza_ingestion.worker.refusing import Refusing
 from plaza_ingestion.worker.steps.runner import Steps
 
 POSITIONS_SCHEMA: Final = pa.schema(
@@ -76,6 +77,7 @@ class Judge:
             zip(self._wanted, (spec.name for spec in self._with_source), strict=True)
         )
         self._steps = Steps(plan)
+        self._refusing = Refusing(plan.refusing, {spec.name: spec.type for spec in plan.fields})
         columns = dict(zip((spec.name for spec in self._with_source), self._wanted, strict=True))
         self._direct = DirectColumns(plan, self._width, columns, self._steps.by_text)
         self._schema = accepted_schema(plan)
@@ -90,11 +92,15 @@ class Judge:
         good = np.flatnonzero(sound)
         evidence = self._evidence(batch, good, direct or self._direct.read(batch, good))
         verdict = self._first_field_at_fault(evidence, len(good))
-        passed = verdict < 0
+        broken = self._refusing.first_broken(evidence.columns, len(good))
+        passed = (verdict < 0) & (broken < 0)
 
         by_record = [(int(at), self._misshapen(batch, int(at))) for at in np.flatnonzero(~sound)]
         for row in np.flatnonzero(~passed).tolist():
             at = int(good[row])
+            if verdict[row] < 0:
+                by_record.append((at, self._refused_by_rule(batch, at, int(broken[row]))))
+                continue
             by_record.append((at, self._refused(batch, at, row, self._plan.fields[verdict[row]], evidence)))
         by_record.sort(key=lambda pair: pair[0])
 
@@ -161,6 +167,12 @@ class Judge:
         detail, column = batch.describe(at, self._plan.dialect)
         field = None if column is None or fields != self._width else self._field_of_column.get(column)
         return RefusedRow(line, field, _FAULT_REASONS[fault], batch.where(at) + detail, original)
+
+    def _refused_by_rule(self, batch: Batch, at: int, number: int) -> RefusedRow:
+        """A record whose cells are values, and one of them breaks a rule that refuses."""
+        rule = self._refusing.rule(number)
+        line, detail = int(batch.records.line[at]), batch.where(at) + rule.words
+        return RefusedRow(line, rule.field, Reason.RULE, detail, batch.original(at))
 
     def _refused(self, batch: Batch, at: int, row: int, spec: FieldSpec, evidence: _Evidence) -> RefusedRow:
         """A record refused for the cell of one field, or for what a step made of it."""

@@ -14,6 +14,7 @@ from typing import Final
 from plaza_kit.errors import InvalidArgument
 
 from plaza_ingestion.worker.encodings import ENCODINGS, normal_name
+from plaza_ingestion.worker.refusing_rules import RefusingRule
 from plaza_ingestion.worker.steps.checks import problems
 from plaza_ingestion.worker.steps.declared import BuildTimestamp as BuildTimestamp
 from plaza_ingestion.worker.steps.declared import KeepLatest, Step
@@ -112,6 +113,8 @@ class LoadPlan:
     from the root to the repeated element, separated by `/`; empty: the element that repeats nearest to the root."""
     entry: str = ""
     """Of an archive: the file in it that is loaded; empty: all of them."""
+    refusing: tuple[RefusingRule, ...] = ()
+    """Rules that keep rows out, in the contract's order."""
     dialect: Dialect = field(init=False, repr=False, compare=False)
     """Delimiter, quote, limit and encoding in one."""
 
@@ -123,6 +126,7 @@ class LoadPlan:
             *_field_problems(self.fields),
             *self._key_problems(),
             *problems(self.steps, self.fields, self.key),
+            *self._rule_problems(),
         ]
         if found:
             raise InvalidPlan(
@@ -142,6 +146,12 @@ class LoadPlan:
     def _format_problems(self) -> Iterator[str]:
         if self.type not in FORMATS:
             yield f"format {self.type!r} is none of {', '.join(FORMATS)}"
+
+    def _rule_problems(self) -> Iterator[str]:
+        known = {spec.name for spec in self.fields}
+        for rule in self.refusing:
+            if rule.field not in known:
+                yield f"rule {rule.id!r} looks at {rule.field!r}, which is no field"
 
     def _key_problems(self) -> Iterator[str]:
         known = {spec.name for spec in self.fields}

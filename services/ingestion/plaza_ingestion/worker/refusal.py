@@ -28,6 +28,8 @@ class Reason(StrEnum):
     """A required field has no value."""
     STEP = "step"
     """A declared step has no result for this row."""
+    RULE = "rule"
+    """A rule of the contract with the severity refuse is broken."""
     DUPLICATE_KEY = "duplicate_key"
     """Another row of the same file, itself acceptable, has the same key and stays: the first, or the latest
     where the contract says so."""

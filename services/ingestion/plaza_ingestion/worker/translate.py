@@ -16,6 +16,7 @@ from plaza_ingestion.worker.field_proposals import FieldProposal
 from plaza_ingestion.worker.plan import FieldSpec, LoadPlan
 from plaza_ingestion.worker.staging import StagedFile
 from plaza_ingestion.worker.steps.declared import targets
+from plaza_ingestion.worker.translate_rules import refusing_rules
 from plaza_ingestion.worker.translate_steps import declared_step, proposed_step
 
 _TYPES: Final[dict[contract_pb2.FieldType.ValueType, str]] = {
@@ -46,6 +47,7 @@ def load_plan(contract: contract_pb2.Contract, entry: str = "") -> LoadPlan:
         sheet=contract.format.sheet,
         record_path=contract.format.record_path,
         entry=entry,
+        refusing=tuple(refusing_rules(contract)),
     )
 
 

@@ -24,6 +24,8 @@ class Severity(StrEnum):
     MINOR = "minor"
     MAJOR = "major"
     SEVERE = "severe"
+    REFUSE = "refuse"
+    """Rows that fail do not come in; of those that are there it is severe."""
 
 
 class Exit(StrEnum):

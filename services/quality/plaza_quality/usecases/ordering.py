@@ -60,7 +60,7 @@ class Ordering:
         rules = [rule_of(rule) for rule in made.rules]
         assessment = made.assessment
         judged = [
-            Judged(rule.dimension, rule.severity is Severity.SEVERE, result.met)
+            Judged(rule.dimension, rule.severity in (Severity.SEVERE, Severity.REFUSE), result.met)
             for rule, result in zip(rules, assessment.results, strict=True)
             if result.pass_rate is not None
         ]
