@@ -254,6 +254,26 @@ class TestRun:
             assert text in shown
         assert json.loads(city.run("run", "show", name, "--json").stdout) == DONE
 
+    def test_show_what_quality_found(self, city: City) -> None:
+        rule = {"id": "sane", "title": "合理", "failed": "9", "judged": "50"}
+        found = {
+            "score": "82",
+            "light": "red",
+            "failedRules": [rule, {"id": "ok", "failed": "1", "judged": "50", "met": True}],
+            "workOrders": ["departments/ecology/workOrders/1"],
+            "stoppedOpening": ["sane"],
+        }
+        city.answer(f"GET /api/v1/{RUN}", DONE | {"assessment": found})
+        shown = [" ".join(line.split()) for line in city.run("run", "show", SHORT).stdout.splitlines()]
+        for line in (
+            "quality 82 red",
+            "rule sane (合理): 9 of 50 fail, not met",
+            "rule ok: 1 of 50 fail",
+            "work order departments/ecology/workOrders/1",
+            "not opened because of sane",
+        ):
+            assert line in shown
+
     def test_show_and_wait(self, city: City) -> None:
         city.answer(f"GET /api/v1/{RUN}", RUNNING)
         city.stream(f"GET /api/v1/{RUN}:watch", lines(FAILED))

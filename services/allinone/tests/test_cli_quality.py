@@ -43,6 +43,28 @@ def test_the_newest_assessment_is_shown_rule_by_rule(city: City) -> None:
     assert ["gone", "0", "0", "1,200", "0", "no", "field", "y"] in lines
 
 
+def test_what_a_gate_stops_is_shown(city: City) -> None:
+    stopped = {"exit": "EXIT_OPENING", "stopped": True, "stoppedBy": [{"id": "x-sane", "title": "合理"}]}
+    gates = [{"exit": "EXIT_SHARING"}, stopped]
+    city.answer(f"GET {AIR}/assessments", {"assessments": [ASSESSMENT | {"gates": gates}]})
+    gate = {
+        "version": 3,
+        "sharing": {"state": "GATE_STATE_PASSED", "lastGoodVersion": 3},
+        "opening": {"state": "GATE_STATE_STOPPED", "stoppedBy": stopped["stoppedBy"], "lastGoodVersion": 2},
+    }
+    city.answer(f"GET {AIR}/gate", gate)
+    city.logged_in()
+    shown = [line.split() for line in city.run("quality", "show", "ecology/air").stdout.splitlines()]
+    assert ["not", "to", "be", "opened", "x-sane", "(合理)"] in shown
+    assert not [line for line in shown if line[:4] == ["not", "to", "be", "shared"]]
+    result = city.run("quality", "gate", "ecology/air", "--version", "3")
+    assert result.exit_code == 0, result.output
+    assert city.asked(f"{AIR}/gate")[-1].url.params["version"] == "3"
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert ["shared", "passed", "3"] in lines
+    assert ["opened", "stopped", "x-sane", "(合理)", "2"] in lines
+
+
 def test_one_version_can_be_asked_for(city: City) -> None:
     city.answer(f"GET {AIR}/versions/2/assessment", ASSESSMENT)
     city.logged_in()

@@ -62,6 +62,19 @@ def test_every_kind_has_a_sound_example() -> None:
     assert {kind for check in SOUND for kind in check} == kinds - {"not_null", "range", "unique"}
 
 
+def test_what_a_worker_can_judge_may_refuse_and_nothing_else() -> None:
+    refuse = {"severity": "RULE_SEVERITY_REFUSE"}
+    more = [{"not_null": {"field": "s"}}, {"range": {"field": "n", "minimum": 0}}]
+    for check in SOUND + more:
+        (kind,) = check
+        if kind in ("not_null", "range", "length", "pattern", "in_list"):
+            check_contract(contract(check | refuse))
+        else:
+            with pytest.raises(BadContract, match="cannot refuse") as refusal:
+                check_contract(contract(check | refuse))
+            assert [v.field for v in refusal.value.violations] == ["contract.rules[0].severity"]
+
+
 @pytest.mark.parametrize(
     ("check", "place"),
     [

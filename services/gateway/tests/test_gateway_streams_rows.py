@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
+from plaza.sharing.v1 import sharing_pb2
 from plaza_gateway.transcode.responses import StreamBroken
 
 sys.path.insert(0, str(Path(__file__).parent / "protos"))
@@ -37,6 +38,17 @@ async def test_a_page_of_json_has_its_hash_in_the_head(plaza: City) -> None:
     assert response.headers["content-length"] == str(len(response.content))
     asked = plaza.rows.requests[0]
     assert (asked.dataset, asked.page_size, asked.version, asked.purpose) == (DATASET, 10, 7, "研究")
+
+
+async def test_a_newer_version_that_is_held_back_is_told(plaza: City) -> None:
+    assert "plaza-held-back" not in (await plaza.http.get(ROWS)).headers
+    for held, told in (
+        (sharing_pb2.HeldBack(version=8, rules=["sane", "once"]), "8; rules=sane,once"),
+        (sharing_pb2.HeldBack(version=9, checking=True), "9; checking"),
+    ):
+        plaza.rows.held_back = held
+        for form in ("json", "csv"):
+            assert (await plaza.http.get(ROWS, params={"format": form})).headers["plaza-held-back"] == told
 
 
 async def test_a_page_tells_where_the_next_one_is(plaza: City) -> None:

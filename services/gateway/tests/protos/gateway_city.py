@@ -110,6 +110,7 @@ class Rows(sharing_pb2_grpc.RowsServiceServicer):
     """Of the next page."""
     pause: float = 0
     """Seconds before the second piece."""
+    held_back: sharing_pb2.HeldBack | None = None
 
     async def ReadRows(self, request: Any, context: Any) -> AsyncIterator[sharing_pb2.ReadRowsResponse]:
         self.requests.append(request)
@@ -124,6 +125,7 @@ class Rows(sharing_pb2_grpc.RowsServiceServicer):
             version=7,
             agreement="agreements/01980000-0000-7000-8000-000000000000",
             file_name="空气-v7.csv",
+            held_back=self.held_back,
         )
         yield sharing_pb2.ReadRowsResponse(header=header)
         if self.breaks == "early":
