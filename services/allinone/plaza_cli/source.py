@@ -9,7 +9,7 @@ import typer
 from .following import check_succeeded, follow, how_to_watch
 from .names import DatasetName, DepartmentOption, parse_department, resolve_department, short, word
 from .output import Output, count, moment, whole
-from .run import refusals
+from .run import assessment_facts, refusals
 from .source_add import add
 from .source_credential import credential
 from .source_names import SourceArgument, SourceName, short_source
@@ -168,6 +168,7 @@ def show_source(out: Output, found: dict[str, Any]) -> None:
             ("last run", short(found.get("lastRun"))),
             ("last success", moment(found.get("lastSuccessTime"))),
             ("pulled up to", cursor.get("watermark")),
+            *assessment_facts(found.get("lastAssessment") or {}),
             ("error", error.get("message")),
             ("remedy", error.get("remedy")),
         ]

@@ -6,6 +6,7 @@ import csv
 import io
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, cast
 
@@ -21,7 +22,7 @@ from plaza_ingestion.domain.events import VERSION_COMMITTED
 from plaza_ingestion.domain.load_step import LoadStep
 from plaza_ingestion.rpc.corrections import CorrectionServicer
 from plaza_ingestion.usecases import correcting, pinning
-from plaza_ingestion.usecases.correcting import TooManyRows
+from plaza_ingestion.usecases.correcting import RowsMoved, TooManyRows
 from plaza_ingestion.usecases.ports import ContractInForce, Failing, OrderRule, WorkOrder
 from plaza_kit.db import Scope
 from plaza_kit.db.inbox import EventSink
@@ -229,6 +230,13 @@ async def test_one_file_is_one_version_wherever_it_is_cut(prepared: Ingestion) -
     await prepared.commit()
     assert (await prepared.get(run.name)).version == 2
     assert [info.version for info in versions(prepared.world.lake, prepared.dataset)] == [1, 2]
+    prepared.peer.order = WorkOrder(prepared.dataset, closed=True)
+    upload = corrections_pb2.CorrectRowsRequest(
+        work_order=order_of(prepared), upload=run.upload, request_id=request_id
+    )
+    again = await CorrectionServicer(prepared.world).CorrectRows(upload, RPC)
+    assert again.name == run.name, "the same request has the same answer, whatever became of the work order"
+    prepared.peer.order = WorkOrder(prepared.dataset, closed=False)
     with pytest.raises(AlreadyIngested, match="already ingested as version 2") as refusal:
         await hand_in(prepared, data)
     assert "correction file anew" in refusal.value.remedy
@@ -249,6 +257,11 @@ async def test_what_cannot_be_corrected_so(prepared: Ingestion, monkeypatch: pyt
     with pytest.raises(NoKey, match="has no key"):
         await hand_in(prepared, written(rows))
     prepared.peer.force = force
+    found = prepared.peer.found
+    prepared.peer.found = replace(found, files=("gone.parquet",))
+    with pytest.raises(RowsMoved):
+        await export(prepared)
+    prepared.peer.found = found
     monkeypatch.setattr(correcting, "MOST_ROWS", 1)
     with pytest.raises(TooManyRows):
         await export(prepared)

@@ -84,6 +84,7 @@ def settings(quality_url: str, warehouse: Path, catalog_url: str) -> QualitySett
         trust_file=Path("/nowhere"),
         security_address="-",
         catalogue_address="-",
+        ingestion_address="-",
         lake_warehouse=str(warehouse),
         lake_catalog_url=catalog_url,
     )
@@ -118,6 +119,8 @@ async def test_an_event_becomes_an_assessment_by_itself(
         "plaza.quality.v1.ScoreService",
         "plaza.quality.v1.VerdictService",
         "plaza.quality.v1.WorkOrderService",
+        "plaza.quality.v1.GateService",
+        "plaza.quality.v1.FailingRowsService",
         "plaza.common.v1.EventSinkService",
     ]
     async with quality.world.database.transaction(Scope.everything()) as connection:

@@ -58,9 +58,10 @@ async def test_every_method_is_served(tmp_path: Path) -> None:
         security_address="unix:/nowhere",
         catalogue_address="unix:/nowhere",
         ingestion_address="unix:/nowhere",
+        quality_address="unix:/nowhere",
         lake_warehouse=str(tmp_path),
     )
-    runtime = SimpleNamespace(database=None, policy=None, outbox=None, grants=None, peers=None)
+    runtime = SimpleNamespace(database=None, policy=None, outbox=None, grants=None, peers=None, tokens=None)
     parts = await build(settings, cast(Any, runtime))
     assert sorted(parts.service_names) == sorted(
         service.full_name for service in pb.DESCRIPTOR.services_by_name.values()

@@ -59,14 +59,12 @@ class Outcome:
         }
         if not self.version:
             return common
-        return (
-            common
-            | {  # the last is there only for a correction
-                "version": self.version,
-                "rows": self.rows,
-                "rows_added": self.rows_added,
-                "rows_removed": self.rows_removed,
-                "mode": self.mode,
-            }
-            | ({"work_order": self.work_order} if self.work_order else {})
-        )
+        corrected = {"work_order": self.work_order} if self.work_order else {}
+        return common | {
+            "version": self.version,
+            "rows": self.rows,
+            "rows_added": self.rows_added,
+            "rows_removed": self.rows_removed,
+            "mode": self.mode,
+            **corrected,
+        }

@@ -17,8 +17,14 @@ from plaza_ingestion.worker.translate import load_plan
 from plaza_ingestion.worker.written import cell_writer
 
 _TABLES: Final = ("", "csv", "tsv")
-_SAME_BYTES_AND_MORE: Final = {"gbk": "gb18030", "gb2312": "gb18030"}
-"""Encodings that cannot write every character, each with one that writes the same bytes and can."""
+_WRITTEN_AS: Final = {
+    "gbk": "gb18030",
+    "gb2312": "gb18030",
+    "utf-16-le": "utf-16",
+    "utf-16-be": "utf-16",
+}
+"""Encodings that cannot write every character, each with one that writes the same bytes and can; and those that do not
+say what they are, without which a program that opens the file would have to guess."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +68,7 @@ class CorrectionForm:
         self._delimiter = (form.delimiter or ("\t" if form.type == "tsv" else ",")) if table else ","
         # Other kinds of files are shown as the table that spreadsheets open.
         encoding = (form.encoding or "utf-8") if table else "utf-8-sig"
-        self._encode = codecs.getincrementalencoder(_SAME_BYTES_AND_MORE.get(encoding, encoding))()
+        self._encode = codecs.getincrementalencoder(_WRITTEN_AS.get(encoding, encoding))()
 
     def heading(self) -> bytes:
         """The first line. `plaza_row` is there only where rows have a key to be found by."""

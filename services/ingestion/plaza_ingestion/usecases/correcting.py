@@ -14,7 +14,7 @@ from google.api import httpbody_pb2
 from plaza.common.v1 import contract_pb2
 from plaza.ingestion.v1 import corrections_pb2 as pb
 from plaza_kit.db import Scope
-from plaza_kit.errors import FailedPrecondition
+from plaza_kit.errors import Aborted, FailedPrecondition
 from plaza_kit.names import DatasetName, parse_department
 from plaza_kit.policy import Resource
 from plaza_lake.judged import Position
@@ -32,6 +32,10 @@ MOST_ROWS: Final = 100_000
 """In one file; a spreadsheet and a person can do no more with it."""
 _AT_ONCE: Final = 5000
 _RENEW_SECONDS: Final = 20.0
+
+
+class RowsMoved(Aborted):
+    """The version's files were written together while its rows were looked for; they say the same as before."""
 
 
 class TooManyRows(FailedPrecondition):
@@ -62,8 +66,8 @@ class Correcting:
         self._world = world
 
     async def export(self, request: pb.ExportCorrectionFileRequest) -> AsyncIterator[httpbody_pb2.HttpBody]:
-        """In pieces. Raises NotPermitted, ReservedColumn, TooManyRows, and what quality and security refuse, before
-        the first piece."""
+        """In pieces. Raises NotPermitted, ReservedColumn, TooManyRows, RowsMoved, and what quality and security
+        refuse; most of it before the first piece."""
         department = parse_department("/".join(request.work_order.split("/")[:2]))
         self._world.policy.authorize(WORK, Resource.of_department(department))
         failing = await self._world.quality.failing(request.work_order, MOST_ROWS + 1)
@@ -112,6 +116,11 @@ class Correcting:
         found: pa.Table = rows_at(
             self._world.lake, self._world.grants, token, [Position(*place) for place in broken]
         )
+        if found.num_rows != len(places):
+            raise RowsMoved(
+                f"rows of version {failing.version} of {failing.dataset} lie in other files by now",
+                remedy="ask for the file again",
+            )
         # The place stands in the first two columns; a field of the table may have any name.
         files, numbers = found.column(0).to_pylist(), found.column(1).to_pylist()
         rows = found.select(list(range(2, found.num_columns))).to_pylist()

@@ -62,6 +62,8 @@ class _Wanted:
     """Of an archive: the file in it to load."""
     work_order: str = ""
     """Whose rows it corrects."""
+    closed: bool = False
+    """That work order; a repetition of what was asked before still has its answer."""
 
     @property
     def has_names(self) -> bool:
@@ -112,11 +114,6 @@ class Starting:
     async def correct(self, request: corrections_pb2.CorrectRowsRequest) -> pb.Run:
         """Raises as `ingest`, ReservedColumn, WorkOrderClosed, NoKey, and what quality refuses."""
         order = await self._world.quality.work_order(request.work_order)
-        if order.closed:
-            raise WorkOrderClosed(
-                f"{request.work_order} is closed",
-                remedy="load the rows as any others, if they must be changed",
-            )
         return await self._start(
             _Wanted(
                 DatasetName.parse(order.dataset),
@@ -125,6 +122,7 @@ class Starting:
                 request,
                 LoadMode.UPSERT,
                 work_order=request.work_order,
+                closed=order.closed,
             )
         )
 
@@ -143,10 +141,10 @@ class Starting:
             )
         principal = self._world.policy.authorize("load.start", Resource.of_dataset(str(dataset)))
         force = await self._world.catalogue.contract(str(dataset))
-        # Said now, not after the worker has read the whole file.
-        await asyncio.to_thread(check_table, self._world.lake, str(dataset), table_schema(force.contract))
         if wanted.work_order and not force.contract.key:
             raise NoKey(str(dataset))
+        # Said now, not after the worker has read the whole file.
+        await asyncio.to_thread(check_table, self._world.lake, str(dataset), table_schema(force.contract))
         if wanted.mode is LoadMode.UPSERT and not force.contract.key:
             raise UpsertWithoutKey(str(dataset))
         if wanted.has_names:
@@ -171,6 +169,11 @@ class Starting:
         force: ContractInForce,
         grant: str,
     ) -> None:
+        if wanted.closed:
+            raise WorkOrderClosed(
+                f"{wanted.work_order} is closed",
+                remedy="load the rows as any others, if they must be changed",
+            )
         upload = await _upload(connection, wanted.upload)
         dataset, nonce = wanted.dataset, str(run) if wanted.reload_reason else wanted.work_order
         identity = BatchIdentity(
