@@ -18,6 +18,7 @@ from plaza_quality.domain.gates import stopping
 from plaza_quality.domain.rules import Dimension, Exit, Rule
 from plaza_quality.domain.scores import RuleResult
 from plaza_quality.rpc.gates import GateServicer
+from plaza_quality.usecases.assessing import Assessing
 from plaza_testing.callers import Rights, service
 
 RPC = cast(Any, None)
@@ -108,6 +109,16 @@ async def test_versions_at_the_gate(quality: Quality) -> None:
     ]
     quality.rules(rule("marks", "n"))
     assert not (await quality.assessed([row(5)])).gates
+
+
+@pytest.mark.integration
+async def test_what_is_assessed_again_is_decided_again(quality: Quality) -> None:
+    quality.rules(rule("marks", "x"))
+    await quality.assessed([row(1, x=None)])
+    assert told((await gate(quality)).sharing) == (pb.GATE_STATE_PASSED, [], 1)
+    quality.rules(rule("marks", "x", stopsSharing=True), contract_version=2)
+    await Assessing(quality.world).assess(quality.name, 1, 2)
+    assert told((await gate(quality)).sharing) == (pb.GATE_STATE_STOPPED, ["marks"], 0)
 
 
 @pytest.mark.integration

@@ -1,6 +1,6 @@
 """Which version may leave the department, when rules of its contract guard the way out.
 
-An assessment decides once, by the rules that were in force when it was made.
+An assessment decides, by the rules that were in force when it was made.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ down_revision = "0010"
 branch_labels = None
 depends_on = None
 
-# Versions that were assessed before anybody asked have passed: what stops is decided once, at the assessment.
+# Versions that were assessed before anybody asked have passed: what stops is decided at the assessment.
 _MORE = (
     """ALTER TABLE assessments
         ADD COLUMN stopped_sharing text[] NOT NULL DEFAULT '{}',
