@@ -11,6 +11,7 @@ from plaza_kit.service import Parts, Runtime, ServiceSpec
 from plaza_lake.tables import Lake
 
 from plaza_quality.domain.scores import LightProfile
+from plaza_quality.rpc import build_profiles
 from plaza_quality.rpc.peers import CataloguePeer, SecurityPeer
 from plaza_quality.rpc.scores import ScoreServicer
 from plaza_quality.rpc.servicer import QualityServicer
@@ -21,6 +22,7 @@ from plaza_quality.usecases.assessing import ASSESSED, JOB, MAX_ATTEMPTS, Assess
 from plaza_quality.usecases.events import handlers
 from plaza_quality.usecases.ordering import Ordering
 from plaza_quality.usecases.ports import World
+from plaza_quality.usecases.profiles import with_profiles
 
 SPEC = ServiceSpec(
     name="quality",
@@ -51,7 +53,7 @@ async def build(settings: QualitySettings, runtime: Runtime) -> Parts:
     scores = ScoreServicer(world)
     verdicts = VerdictServicer(world)
     ordering = Ordering(world)
-    sink = EventSink(runtime.database, handlers(ordering))
+    sink = EventSink(runtime.database, with_profiles(handlers(ordering)))
 
     return Parts(
         registrations=(
@@ -59,6 +61,7 @@ async def build(settings: QualitySettings, runtime: Runtime) -> Parts:
             lambda server: scores_pb2_grpc.add_ScoreServiceServicer_to_server(scores, server),
             lambda server: verdicts_pb2_grpc.add_VerdictServiceServicer_to_server(verdicts, server),
             lambda server: work_orders_pb2_grpc.add_WorkOrderServiceServicer_to_server(orders, server),
+            *build_profiles.registrations(settings, runtime, world),
             lambda server: events_pb2_grpc.add_EventSinkServiceServicer_to_server(sink, server),
         ),
         service_names=(
@@ -66,6 +69,7 @@ async def build(settings: QualitySettings, runtime: Runtime) -> Parts:
             "plaza.quality.v1.ScoreService",
             "plaza.quality.v1.VerdictService",
             "plaza.quality.v1.WorkOrderService",
+            *build_profiles.SERVICE_NAMES,
             "plaza.common.v1.EventSinkService",
         ),
         background=(ordering.watch,),
