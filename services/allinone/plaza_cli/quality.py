@@ -11,6 +11,9 @@ import typer
 from .failures import BrokenOff, Refused, WrongUse
 from .names import DatasetName, word
 from .output import moment, whole
+from .quality_anomalies import anomalies
+from .quality_profile import profile
+from .quality_suggest import rules, suggest
 from .surroundings import JsonOption, Plaza, UrlOption, plaza
 
 _LOOKS = 600
@@ -19,6 +22,10 @@ _PAUSE_SECONDS = 1.0
 quality = typer.Typer(no_args_is_help=True, help="Quality: rules, scores and lights.", rich_markup_mode=None)
 _EXITS = {"EXIT_SHARING": "shared", "EXIT_OPENING": "opened"}
 DatasetArgument = Annotated[str, typer.Argument(metavar="DATASET", help="DEPARTMENT/DATASET.")]
+quality.command()(profile)
+quality.command()(suggest)
+quality.command()(rules)
+quality.command()(anomalies)
 
 
 @quality.command()

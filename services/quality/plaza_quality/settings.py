@@ -16,3 +16,8 @@ class QualitySettings(LakeServiceSettings):
     time_zone: str = Field(
         default="Asia/Shanghai", description="IANA time zone in which the city's days begin"
     )
+    profile_rows: int = Field(
+        default=1_000_000,
+        ge=0,
+        description="Versions of at most so many rows are profiled without being asked; 0: none",
+    )

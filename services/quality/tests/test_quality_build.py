@@ -87,6 +87,7 @@ def settings(quality_url: str, warehouse: Path, catalog_url: str) -> QualitySett
         ingestion_address="-",
         lake_warehouse=str(warehouse),
         lake_catalog_url=catalog_url,
+        profile_rows=0,  # profiles read too, at their own time
     )
 
 
@@ -121,6 +122,9 @@ async def test_an_event_becomes_an_assessment_by_itself(
         "plaza.quality.v1.WorkOrderService",
         "plaza.quality.v1.GateService",
         "plaza.quality.v1.FailingRowsService",
+        "plaza.quality.v1.ProfileService",
+        "plaza.quality.v1.SuggestionService",
+        "plaza.quality.v1.AnomalyService",
         "plaza.common.v1.EventSinkService",
     ]
     async with quality.world.database.transaction(Scope.everything()) as connection:

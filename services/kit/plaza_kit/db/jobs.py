@@ -122,15 +122,26 @@ class Jobs:
 
 
 async def defer_in(
-    connection: AsyncConnection, name: str, arguments: Mapping[str, Any], *, lock: str | None = None
+    connection: AsyncConnection,
+    name: str,
+    arguments: Mapping[str, Any],
+    *,
+    lock: str | None = None,
+    priority: int = 0,
 ) -> None:
-    """Put a job into the queue inside a transaction: it exists if and only if the transaction commits."""
+    """Put a job into the queue inside a transaction: it exists if and only if the transaction commits. Jobs of a
+    greater priority are begun first."""
     await connection.execute(
         text(
             "INSERT INTO procrastinate_jobs (queue_name, task_name, priority, lock, args, status, attempts)"
-            " VALUES ('default', :name, 0, :lock, CAST(:args AS jsonb), 'todo', 0)"
+            " VALUES ('default', :name, :priority, :lock, CAST(:args AS jsonb), 'todo', 0)"
         ),
-        {"name": name, "lock": lock, "args": orjson.dumps(_with_trace(arguments)).decode()},
+        {
+            "name": name,
+            "priority": priority,
+            "lock": lock,
+            "args": orjson.dumps(_with_trace(arguments)).decode(),
+        },
     )
 
 

@@ -18,6 +18,7 @@ from plaza_kit.service import Parts, Runtime, ServiceSpec
 from plaza_lake.tables import Lake
 
 from plaza_quality.domain.scores import LightProfile
+from plaza_quality.rpc import build_profiles
 from plaza_quality.rpc.failing_rows import FailingRowsServicer
 from plaza_quality.rpc.gates import GateServicer
 from plaza_quality.rpc.peers import CataloguePeer, SecurityPeer
@@ -31,6 +32,7 @@ from plaza_quality.usecases.assessing import ASSESSED, JOB, MAX_ATTEMPTS, Assess
 from plaza_quality.usecases.events import handlers
 from plaza_quality.usecases.ordering import Ordering
 from plaza_quality.usecases.ports import World
+from plaza_quality.usecases.profiles import with_profiles
 
 SPEC = ServiceSpec(
     name="quality",
@@ -63,7 +65,7 @@ async def build(settings: QualitySettings, runtime: Runtime) -> Parts:
     verdicts = VerdictServicer(world)
     gates, rows = GateServicer(world), FailingRowsServicer(world)
     ordering = Ordering(world)
-    sink = EventSink(runtime.database, handlers(ordering))
+    sink = EventSink(runtime.database, with_profiles(handlers(ordering)))
 
     return Parts(
         registrations=(
@@ -73,6 +75,7 @@ async def build(settings: QualitySettings, runtime: Runtime) -> Parts:
             lambda server: work_orders_pb2_grpc.add_WorkOrderServiceServicer_to_server(orders, server),
             lambda server: gates_pb2_grpc.add_GateServiceServicer_to_server(gates, server),
             lambda server: failing_rows_pb2_grpc.add_FailingRowsServiceServicer_to_server(rows, server),
+            *build_profiles.registrations(settings, runtime, world),
             lambda server: events_pb2_grpc.add_EventSinkServiceServicer_to_server(sink, server),
         ),
         service_names=(
@@ -82,6 +85,7 @@ async def build(settings: QualitySettings, runtime: Runtime) -> Parts:
             "plaza.quality.v1.WorkOrderService",
             "plaza.quality.v1.GateService",
             "plaza.quality.v1.FailingRowsService",
+            *build_profiles.SERVICE_NAMES,
             "plaza.common.v1.EventSinkService",
         ),
         background=(ordering.watch,),
