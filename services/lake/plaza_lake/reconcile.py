@@ -103,6 +103,15 @@ def reconcile(
         return reconciled(opened, sides, most)
 
 
+def versions_compared(
+    lake: Lake, verifier: GrantVerifier, grants: tuple[str, str], comparison: Comparison
+) -> tuple[int, int]:
+    """Which versions the grants open, and that all that is compared is there and granted. Blocking. Raises as
+    `reconcile`."""
+    sides = _opened(lake, verifier, grants, comparison)
+    return sides.left.version.version, sides.right.version.version
+
+
 def explain(
     lake: Lake,
     verifier: GrantVerifier,

@@ -5,18 +5,27 @@ from __future__ import annotations
 from zoneinfo import ZoneInfo
 
 from plaza.common.v1 import events_pb2_grpc
-from plaza.quality.v1 import quality_pb2_grpc, scores_pb2_grpc, verdicts_pb2_grpc, work_orders_pb2_grpc
+from plaza.quality.v1 import (
+    quality_pb2_grpc,
+    reconciliations_pb2_grpc,
+    scores_pb2_grpc,
+    verdicts_pb2_grpc,
+    work_orders_pb2_grpc,
+)
 from plaza_kit.db.inbox import EventSink
 from plaza_kit.service import Parts, Runtime, ServiceSpec
 from plaza_lake.tables import Lake
 
 from plaza_quality.domain.scores import LightProfile
 from plaza_quality.rpc.peers import CataloguePeer, SecurityPeer
+from plaza_quality.rpc.reconciliation_peers import SourcesPeer
+from plaza_quality.rpc.reconciliations import ReconciliationServicer
 from plaza_quality.rpc.scores import ScoreServicer
 from plaza_quality.rpc.servicer import QualityServicer
 from plaza_quality.rpc.verdicts import VerdictServicer
 from plaza_quality.rpc.work_orders import WorkOrderServicer
 from plaza_quality.settings import QualitySettings
+from plaza_quality.usecases import reconciliations, reconciling
 from plaza_quality.usecases.assessing import ASSESSED, JOB, MAX_ATTEMPTS, Assessing
 from plaza_quality.usecases.events import handlers
 from plaza_quality.usecases.ordering import Ordering
@@ -46,6 +55,13 @@ async def build(settings: QualitySettings, runtime: Runtime) -> Parts:
         zone=ZoneInfo(settings.time_zone),
     )
     runtime.jobs.register(JOB, Assessing(world).assess, max_attempts=MAX_ATTEMPTS)
+    sources = SourcesPeer(runtime.peers, runtime.tokens)
+    runtime.jobs.register(
+        reconciliations.JOB,
+        reconciling.Reconciling(world, sources).reconcile,
+        max_attempts=reconciling.MAX_ATTEMPTS,
+    )
+    reconciliation_servicer = ReconciliationServicer(world, sources)
     servicer = QualityServicer(world)
     orders = WorkOrderServicer(world)
     scores = ScoreServicer(world)
@@ -59,6 +75,9 @@ async def build(settings: QualitySettings, runtime: Runtime) -> Parts:
             lambda server: scores_pb2_grpc.add_ScoreServiceServicer_to_server(scores, server),
             lambda server: verdicts_pb2_grpc.add_VerdictServiceServicer_to_server(verdicts, server),
             lambda server: work_orders_pb2_grpc.add_WorkOrderServiceServicer_to_server(orders, server),
+            lambda server: reconciliations_pb2_grpc.add_ReconciliationServiceServicer_to_server(
+                reconciliation_servicer, server
+            ),
             lambda server: events_pb2_grpc.add_EventSinkServiceServicer_to_server(sink, server),
         ),
         service_names=(
@@ -66,6 +85,7 @@ async def build(settings: QualitySettings, runtime: Runtime) -> Parts:
             "plaza.quality.v1.ScoreService",
             "plaza.quality.v1.VerdictService",
             "plaza.quality.v1.WorkOrderService",
+            "plaza.quality.v1.ReconciliationService",
             "plaza.common.v1.EventSinkService",
         ),
         background=(ordering.watch,),
