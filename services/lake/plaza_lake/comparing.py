@@ -54,6 +54,10 @@ class Folding:
     """Blanks of any kind: none around the text, single spaces inside."""
 
 
+AS_WRITTEN: Final = Folding()
+"""Every difference is one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pair:
     """A column of the left and one of the right that hold the same."""
@@ -66,7 +70,7 @@ class Pair:
     """Or so far as a part of the greater one's magnitude."""
     within: timedelta = timedelta(0)
     """Moments that are so far apart, or less, agree; of days whole ones count."""
-    folding: Folding = Folding()
+    folding: Folding = AS_WRITTEN
     values: tuple[tuple[str, str], ...] = ()
     """What a left text stands for on the right; looked up as it is written, before it is folded."""
 
@@ -130,7 +134,7 @@ def family(pair: Pair, left: TableSchema, right: TableSchema, *, key: bool = Fal
         problem = f"absolute and relative tolerances are for numbers, not for {found} values"
     elif pair.within and found not in (Family.DATE, Family.TIMESTAMP):
         problem = f"a tolerance in time is for days and moments, not for {found} values"
-    elif pair.folding != Folding() and found is not Family.TEXT:
+    elif pair.folding != AS_WRITTEN and found is not Family.TEXT:
         problem = f"case, width and blanks are folded in texts, not in {found} values"
     if problem:
         raise Incomparable(

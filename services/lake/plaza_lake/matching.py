@@ -12,7 +12,7 @@ from sqlglot import exp
 
 from plaza_lake.access import Access
 from plaza_lake.comparing import Comparison, Family, Pair, agrees, common, family, folded
-from plaza_lake.judgements import scanned
+from plaza_lake.positions import scanned
 from plaza_lake.render import column, same_key
 
 LEFT: Final = 0
@@ -78,16 +78,13 @@ class Sides:
     ) -> exp.Select:
         """`_position`, `_k…` and `_f…` of every row as they are compared; `raw`: also `_rk…` and `_rf…` as they are.
         `among`: only of rows at these positions."""
-        access = self.access(side)
         items: list[exp.Expr] = [column("_position", "_r")]
         joins = []
         for name, pair, found in self.pairs():
             if keys_only and name not in self.key():
                 continue
             own = (pair.left, pair.right)[side]
-            kept = access.granted.column(own)
-            assert kept is not None, "the names were checked"
-            node = common(column(own, "_r"), kept.type, found)
+            node = self._common(side, pair, found, "_r")
             if side == LEFT and pair.values:
                 joins.append((name, exp.EQ(this=node.copy(), expression=column("_from", f"_map{name}"))))
                 node = exp.Coalesce(this=column("_to", f"_map{name}"), expressions=[node])
@@ -95,12 +92,18 @@ class Sides:
             items.append(exp.alias_(node, name, quoted=True))
             if raw:
                 items.append(exp.alias_(column(own, "_r"), f"_r{name[1:]}", quoted=True))
-        select = exp.select(*items).from_(scanned(access).subquery("_r"))
+        select = exp.select(*items).from_(scanned(self.access(side)).subquery("_r"))
         if among is not None:
             select = select.where(exp.In(this=column("_position", "_r"), query=among.subquery()))
         for name, on in joins:
             select = select.join(exp.to_table(f"_map{name}"), on=on, join_type="left", copy=False)
         return select
+
+    def _common(self, side: int, pair: Pair, found: Family, table: str) -> exp.Expr:
+        own = (pair.left, pair.right)[side]
+        kept = self.access(side).granted.column(own)
+        assert kept is not None, "the names were checked"
+        return common(column(own, table), kept.type, found)
 
     def matched(self, left: exp.Expr, right: exp.Expr) -> exp.Select:
         """Rows with the same key as `_lp`, `_rp`, and those that only one side has; each with masks over the fields:
@@ -143,6 +146,55 @@ class Sides:
             .group_by(*map(column, self.key()))
             .having(exp.GT(this=count.copy(), expression=exp.Literal.number(1)))
         )
+
+    def unique(self) -> exp.Select:
+        """`_k…` and `_f…` of the right rows whose key no other one has."""
+        fields = (f"_f{number}" for number in range(len(self.fields)))
+        values = (exp.alias_(exp.AnyValue(this=column(name)), name, quoted=True) for name in fields)
+        return (
+            exp.select(*map(column, self.key()), *values)
+            .from_(self.rows(RIGHT).subquery("_s"))
+            .where(self.has_key("_s"))
+            .group_by(*map(column, self.key()))
+            .having(exp.EQ(this=exp.Count(this=exp.Star()), expression=exp.Literal.number(1)))
+        )
+
+    def found(self, table: str, looked: str) -> exp.Expr:
+        """That a row of the left, as it is, has the key of one in a table of keys. For comparisons without maps."""
+        return exp.and_(
+            *(
+                exp.EQ(this=node, expression=column(name, looked))
+                for name, node in self._left(table)
+                if name in self.key()
+            )
+        )
+
+    def verdict(self, table: str, looked: str, again: str) -> exp.Expr:
+        """Whether a row of the left agrees with the one found in `unique`; `again`: what was found in `repeated`."""
+        mine = dict(self._left(table))
+        status = [
+            (mine[name], column(name, looked), pair, found)
+            for name, pair, found in self.pairs()
+            if name not in self.key()
+        ]
+        differs = exp.or_(*(exp.and_(_both(*at[:2]), exp.Not(this=_agree(*at))) for at in status))
+        alike = exp.and_(
+            *(exp.EQ(this=exp.paren(_absent(at[0])), expression=exp.paren(_absent(at[1]))) for at in status)
+        )
+        same = exp.or_(*(exp.and_(_both(*at[:2]), _agree(*at)) for at in status))
+        unique = exp.and_(_present(column("_k0", looked)), _absent(column("_k0", again)))
+        return exp.Case(
+            ifs=[
+                exp.If(this=exp.Not(this=exp.paren(unique)), true=exp.cast(exp.null(), "BOOLEAN")),
+                exp.If(this=differs, true=exp.false()),
+                exp.If(this=exp.and_(alike, exp.paren(same)), true=exp.true()),
+            ]
+        )
+
+    def _left(self, table: str) -> Iterator[tuple[str, exp.Expr]]:
+        for name, pair, found in self.pairs():
+            node = self._common(LEFT, pair, found, table)
+            yield name, folded(node, pair.folding) if found is Family.TEXT else node
 
     def has_key(self, table: str) -> exp.Expr:
         """That every part of the key has a value."""

@@ -21,6 +21,8 @@ from plaza_lake.access import Access, ColumnNotGranted
 from plaza_lake.comparing import SLACK, Comparison, Folding, Incomparable, Pair, add_functions
 from plaza_lake.differences import Hint, PatternKind
 from plaza_lake.fields import Column, FieldType, TableSchema
+from plaza_lake.judge import Judged, evaluated
+from plaza_lake.judgements import Agrees, Plan
 from plaza_lake.matching import Sides
 from plaza_lake.reconcile import Kind, Reconciled, explained_entries, reconciled
 from plaza_lake.schema import arrow_schema
@@ -268,6 +270,22 @@ def test_the_engine_finds_what_plain_python_finds(
     both = (*map(Kind, kinds.elements()),)
     assert sorted(both) == [row["kind"] for row in explained], "each one is listed, by kind"
     expect_values(explained, left, right, comparison)
+    if not any(pair.values for pair in comparison.key + comparison.fields):
+        by_row = verdicts(engine, folder, left, right, comparison)
+        assert (by_row.passed, by_row.failed) == ((found.agreed,), (kinds[Kind.DIFFERING],)), (
+            "a rule says the same"
+        )
+
+
+def verdicts(
+    engine: duckdb.DuckDBPyConnection, folder: Path, left: list[Row], right: list[Row], comparison: Comparison
+) -> Judged:
+    """What a rule says of the left rows."""
+    other = [{f"r_{name}": value for name, value in row.items()} for row in right]
+    accesses = opened(folder, "l", LEFT, left), opened(folder, "r", RIGHT, other)
+    plan = Plan(accesses[0], (Agrees("g", comparison),), {"g": accesses[1]})
+    with engine.cursor() as cursor:
+        return evaluated(cursor, plan, {}, 0, 10)
 
 
 def expect_values(explained: list[Row], left: list[Row], right: list[Row], comparison: Comparison) -> None:
