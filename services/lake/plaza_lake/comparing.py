@@ -166,7 +166,9 @@ def common(node: exp.Expr, kind: FieldType, found: Family) -> exp.Expr:
 def folded(node: exp.Expr, folding: Folding) -> exp.Expr:
     """A text as it is compared."""
     if folding.width:
-        node = call(NFKC, node)
+        # ASCII stays as it is, and nobody needs to leave the engine for it.
+        ascii_only = exp.EQ(this=call("length", node), expression=call("strlen", node))
+        node = exp.Case(ifs=[exp.If(this=ascii_only, true=node.copy())], default=call(NFKC, node))
     if folding.blanks:
         single = call("regexp_replace", node, text(BLANKS), text(" "), text("g"))
         node = call("trim", single)

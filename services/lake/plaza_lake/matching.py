@@ -200,6 +200,11 @@ class Sides:
         """That every part of the key has a value."""
         return exp.and_(*(_present(column(name, table)) for name in self.key()))
 
+    def has_own_key(self, side: int, table: str) -> exp.Expr:
+        """The same, of a row of a side as it is."""
+        names = ((pair.left, pair.right)[side] for pair in self.comparison.key)
+        return exp.and_(*(_present(column(name, table)) for name in names))
+
     def same_key(self, one: str, other: str) -> exp.Expr:
         """That two rows have the same key, all of which is present."""
         return same_key(self.key(), one, other)

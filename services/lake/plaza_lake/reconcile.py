@@ -19,6 +19,7 @@ from plaza_lake.access import open_grant
 from plaza_lake.comparing import Comparison, count_where
 from plaza_lake.differences import Pattern, explained, patterns
 from plaza_lake.matching import LEFT, RIGHT, Sides
+from plaza_lake.positions import scanned
 from plaza_lake.render import column, to_sql
 from plaza_lake.tables import Lake
 
@@ -213,9 +214,10 @@ def _store(opened: duckdb.DuckDBPyConnection, name: str, query: exp.Query) -> No
 def _keys(opened: duckdb.DuckDBPyConnection, sides: Sides, side: int) -> _Keys:
     """Keeps the side's repeated keys as `_again0` or `_again1`."""
     _store(opened, f"_again{side}", sides.repeated(side))
-    without = count_where(exp.Not(this=exp.paren(sides.has_key("_s"))))
+    # Folding makes no value absent: the columns as they are tell as much, for less work.
+    without = count_where(exp.Not(this=exp.paren(sides.has_own_key(side, "_s"))))
     counts = exp.select(exp.Count(this=exp.Star()), without).from_(
-        sides.rows(side, keys_only=True).subquery("_s")
+        scanned(sides.access(side), positions=False).subquery("_s")
     )
     rows, keyless = opened.sql(to_sql(counts)).fetchall()[0]
     repeated = opened.table(f"_again{side}").count("*").fetchall()[0][0]

@@ -363,7 +363,8 @@ async def test_no_value_is_kept_or_told_in_events(room: Room) -> None:
         "SELECT row_to_json(r)::text FROM reconciliation_runs r WHERE department = :department"
     )
     events = await room.all_of(
-        "SELECT data FROM outbox WHERE subject LIKE 'departments/' || :department || '/reconciliations/%'"
+        "SELECT data FROM outbox WHERE type LIKE '%completed%'"
+        " AND subject LIKE 'departments/' || :department || '/reconciliations/%'"
     )
     told = "".join(str(row[0]) for row in (*kept, *events))
     for value in ("李伟", "李玮", "100.4", "女", "男"):
@@ -386,6 +387,30 @@ async def test_no_value_is_kept_or_told_in_events(room: Room) -> None:
         }
     ]
     assert run.result.listed == 8
+
+
+async def test_whoever_reads_anothers_values_stands_in_the_ledger(room: Room) -> None:
+    run = await room.compared()
+    await room.differences(run.name)
+    await room.export(run.name)
+    await room.export(run.name, format="xlsx")
+    told = await room.all_of(
+        "SELECT data, principal FROM outbox WHERE type = 'city.plaza.quality.differences.read.v1'"
+        " AND subject LIKE 'departments/' || :department || '/%' ORDER BY seq"
+    )
+    assert [orjson.loads(row.data)["form"] for row in told] == ["pages", "csv", "xlsx"], "once a reading"
+    assert orjson.loads(told[0].data) == {
+        "dataset": room.right,
+        "version": 1,
+        "agreement": "agreements/1",
+        "reader": f"departments/{room.department}",
+        "columns": ["person", "full_name", "gender", "income"],
+        "form": "pages",
+    }
+    assert told[0].principal == caller().name
+    own = await room.compared(right={"dataset": room.left}, key=[{"left": "id"}], fields=[{"left": "name"}])
+    await room.differences(own.name)
+    assert len(await room.all_of("SELECT 1 FROM outbox WHERE subject LIKE '%" + own.name + "'")) == 1
 
 
 async def test_a_killed_job_gives_the_same_when_it_runs_again(
@@ -420,7 +445,8 @@ async def test_a_killed_job_gives_the_same_when_it_runs_again(
     assert await room.work(run.name) == done
     assert len(await room.differences(run.name)) == 8
     events = await room.all_of(
-        "SELECT 1 FROM outbox WHERE subject LIKE 'departments/' || :department || '/reconciliations/%'"
+        "SELECT 1 FROM outbox WHERE type LIKE '%completed%'"
+        " AND subject LIKE 'departments/' || :department || '/reconciliations/%'"
     )
     assert len(events) == 1
 

@@ -13,10 +13,12 @@ import pyarrow.compute as pc
 from google.api import httpbody_pb2
 from plaza.quality.v1 import reconciliations_pb2 as pb
 from plaza_kit.db import Scope
+from plaza_kit.db.outbox import NewEvent
 from plaza_kit.errors import FailedPrecondition, InvalidArgument
 from plaza_kit.names import DepartmentId
 from plaza_kit.paging import Page
 from plaza_kit.policy import Resource
+from plaza_kit.rpc import context
 from plaza_kit.streams import in_thread
 from plaza_lake.reconcile import explain
 
@@ -30,6 +32,8 @@ from plaza_quality.usecases.reconciliation_ports import Sources
 from plaza_quality.usecases.reconciliations import READ, Compared, found_reconciliation, found_run, prepared
 from plaza_quality.usecases.reconciling import fixed
 
+READ_OUT: Final = "city.plaza.quality.differences.read.v1"
+"""Another department's values were handed out under an agreement: the ledger has it, as it has every delivery."""
 _FIRST: Final = (1,)
 _EXPORTED: Final = 20_000
 """Differences whose values are read at once."""
@@ -78,11 +82,12 @@ class Differences:
         page = Page.of("differences", filters, request.page_size, request.page_token, _FIRST)
         asked = await self._asked(request.parent, request.kind, request.field)
         entries = await self._entries(asked, int(page.start[0]), page.size + 1)
+        found = await self._explained(asked, entries.slice(0, page.size))
+        if not request.page_token:
+            await self._tell(asked, "pages")
         more = entries.num_rows > page.size
         token = page.token((entries.column("number")[page.size].as_py(),)) if more else ""
-        return pb.ListDifferencesResponse(
-            differences=await self._explained(asked, entries.slice(0, page.size)), next_page_token=token
-        )
+        return pb.ListDifferencesResponse(differences=found, next_page_token=token)
 
     async def export(self, request: pb.ExportDifferencesRequest) -> AsyncIterator[httpbody_pb2.HttpBody]:
         """In pieces. What can be refused is, before the first one. Raises as `list`, and TooManyForASheet."""
@@ -93,6 +98,7 @@ class Differences:
             sheet.add([heading])
             async for found in self._all(asked):
                 await asyncio.to_thread(sheet.add, files.lines(found))
+            await self._tell(asked, "xlsx")
             async with aclosing(in_thread(sheet.pieces)) as pieces:
                 async for piece in pieces:
                     yield httpbody_pb2.HttpBody(content_type=files.XLSX, data=piece)
@@ -100,6 +106,7 @@ class Differences:
         before: bytes | None = None
         async for found in self._all(asked):
             if before is None:
+                await self._tell(asked, "csv")
                 before = files.csv_lines([heading])
             yield httpbody_pb2.HttpBody(content_type=files.CSV, data=before)
             before = await asyncio.to_thread(files.csv_lines, files.lines(found))
@@ -117,6 +124,25 @@ class Differences:
             if entries.num_rows < _EXPORTED:
                 return
             start = entries.column("number")[-1].as_py() + 1
+
+    async def _tell(self, asked: _Asked, form: str) -> None:
+        """Of every reading once, before the first value goes out."""
+        others = [side for side in asked.ready.sides if not side.own]
+        if not others:
+            return
+        async with self._world.database.transaction(Scope.department(asked.name.department)) as connection:
+            for side in others:
+                data: dict[str, object] = {
+                    "dataset": str(side.dataset),
+                    "version": side.version,
+                    "agreement": side.agreement,
+                    "reader": f"departments/{side.reader}",
+                    "columns": list(side.columns),
+                    "form": form,
+                }
+                event = NewEvent(READ_OUT, str(asked.name), data, context.caller().name)
+                await self._world.outbox.write(connection, event)
+        self._world.outbox.wake()
 
     async def _asked(self, parent: str, kind: pb.DifferenceKind.ValueType, field: str) -> _Asked:
         name = RunName.parse(parent)
