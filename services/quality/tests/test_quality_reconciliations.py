@@ -391,21 +391,23 @@ async def test_no_value_is_kept_or_told_in_events(room: Room) -> None:
 
 async def test_whoever_reads_anothers_values_stands_in_the_ledger(room: Room) -> None:
     run = await room.compared()
-    await room.differences(run.name)
+    await room.differences(run.name, kind=pb.DIFFERENCE_KIND_REPEATED_LEFT)
+    await room.differences(run.name, field="name")
     await room.export(run.name)
     await room.export(run.name, format="xlsx")
     told = await room.all_of(
         "SELECT data, principal FROM outbox WHERE type = 'city.plaza.quality.differences.read.v1'"
         " AND subject LIKE 'departments/' || :department || '/%' ORDER BY seq"
     )
-    assert [orjson.loads(row.data)["form"] for row in told] == ["pages", "csv", "xlsx"], "once a reading"
+    assert [orjson.loads(row.data)["form"] for row in told] == ["page", "page", "csv", "xlsx"]
     assert orjson.loads(told[0].data) == {
         "dataset": room.right,
         "version": 1,
         "agreement": "agreements/1",
         "reader": f"departments/{room.department}",
         "columns": ["person", "full_name", "gender", "income"],
-        "form": "pages",
+        "form": "page",
+        "first": 1,
     }
     assert told[0].principal == caller().name
     own = await room.compared(right={"dataset": room.left}, key=[{"left": "id"}], fields=[{"left": "name"}])

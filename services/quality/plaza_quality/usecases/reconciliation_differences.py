@@ -83,8 +83,7 @@ class Differences:
         asked = await self._asked(request.parent, request.kind, request.field)
         entries = await self._entries(asked, int(page.start[0]), page.size + 1)
         found = await self._explained(asked, entries.slice(0, page.size))
-        if not request.page_token:
-            await self._tell(asked, "pages")
+        await self._tell(asked, "page", int(page.start[0]))
         more = entries.num_rows > page.size
         token = page.token((entries.column("number")[page.size].as_py(),)) if more else ""
         return pb.ListDifferencesResponse(differences=found, next_page_token=token)
@@ -98,7 +97,7 @@ class Differences:
             sheet.add([heading])
             async for found in self._all(asked):
                 await asyncio.to_thread(sheet.add, files.lines(found))
-            await self._tell(asked, "xlsx")
+            await self._tell(asked, "xlsx", 1)
             async with aclosing(in_thread(sheet.pieces)) as pieces:
                 async for piece in pieces:
                     yield httpbody_pb2.HttpBody(content_type=files.XLSX, data=piece)
@@ -106,7 +105,7 @@ class Differences:
         before: bytes | None = None
         async for found in self._all(asked):
             if before is None:
-                await self._tell(asked, "csv")
+                await self._tell(asked, "csv", 1)
                 before = files.csv_lines([heading])
             yield httpbody_pb2.HttpBody(content_type=files.CSV, data=before)
             before = await asyncio.to_thread(files.csv_lines, files.lines(found))
@@ -125,8 +124,8 @@ class Differences:
                 return
             start = entries.column("number")[-1].as_py() + 1
 
-    async def _tell(self, asked: _Asked, form: str) -> None:
-        """Of every reading once, before the first value goes out."""
+    async def _tell(self, asked: _Asked, form: str, first: int) -> None:
+        """Of every file and every page, before a value goes out: a token that says where to go on is anybody's."""
         others = [side for side in asked.ready.sides if not side.own]
         if not others:
             return
@@ -139,6 +138,7 @@ class Differences:
                     "reader": f"departments/{side.reader}",
                     "columns": list(side.columns),
                     "form": form,
+                    "first": first,
                 }
                 event = NewEvent(READ_OUT, str(asked.name), data, context.caller().name)
                 await self._world.outbox.write(connection, event)
