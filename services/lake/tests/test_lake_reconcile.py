@@ -244,7 +244,7 @@ EMPTY: Row = dict.fromkeys(LEFT.names)
 NUMBERS = Comparison((Pair("id", "r_id"),), (Pair("x", "r_x", 0.1), Pair("n", "r_n", relative=0.5)))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(tables, tables, comparisons)
 @example([], [], NUMBERS)
 @example([EMPTY | {"id": "a", "x": math.inf}], [EMPTY | {"id": "a", "x": -math.inf}], NUMBERS)
@@ -303,7 +303,7 @@ def expect_values(explained: list[Row], left: list[Row], right: list[Row], compa
                 assert told == own[name] or (told != told and own[name] != own[name])
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.integers(-(10**6), 10**6), st.integers(-(10**4), 10**4), st.integers(0, 10**4), st.integers(0, 4))
 @example(10, 1, 1, 1)  # 1.1 and 1.0 within 0.1
 def test_a_tolerance_is_the_decimal_that_was_written(
