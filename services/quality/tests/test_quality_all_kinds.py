@@ -202,6 +202,8 @@ async def test_accuracy_against_an_authoritative_source(quality: Quality) -> Non
     assert list(found.rules[0].compared_with) == [f"{other}/versions/1"]
     (indicator,) = found.indicators
     assert (indicator.indicator, indicator.numerator, indicator.denominator) == ("0301", 1, 2)
+    later = await quality.assessed([person(1, code="a")], PEOPLE)
+    assert counts(later)["right"] == (0, 1, 6), "what is appended makes a key stand twice"
 
 
 async def test_tables_against_the_version_before(quality: Quality) -> None:
