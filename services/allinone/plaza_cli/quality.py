@@ -14,6 +14,7 @@ from .output import moment, whole
 from .quality_anomalies import anomalies
 from .quality_profile import profile
 from .quality_suggest import rules, suggest
+from .reconciliation import reconcile
 from .surroundings import JsonOption, Plaza, UrlOption, plaza
 
 _LOOKS = 600
@@ -21,6 +22,7 @@ _PAUSE_SECONDS = 1.0
 
 quality = typer.Typer(no_args_is_help=True, help="Quality: rules, scores and lights.", rich_markup_mode=None)
 _EXITS = {"EXIT_SHARING": "shared", "EXIT_OPENING": "opened"}
+quality.add_typer(reconcile, name="reconcile")
 DatasetArgument = Annotated[str, typer.Argument(metavar="DATASET", help="DEPARTMENT/DATASET.")]
 quality.command()(profile)
 quality.command()(suggest)

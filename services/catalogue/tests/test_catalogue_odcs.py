@@ -93,6 +93,17 @@ def checks(names: list[str]) -> dict[str, st.SearchStrategy[Any]]:
         "referential": _any(
             pb.ReferentialCheck, fields=some, dataset=st.just("departments/a/datasets/b"), other_fields=some
         ),
+        "agrees_with": _any(
+            pb.AgreesWithCheck,
+            dataset=st.just("departments/a/datasets/b"),
+            key=some,
+            other_key=some,
+            fields=some,
+            other_fields=some,
+            relative_tolerance=st.sampled_from([0.0, 0.01]),
+            time_tolerance=st.none() | span,
+            fold_width=st.booleans(),
+        ),
         "not_future": _any(pb.NotFutureCheck, field=field, tolerance=st.none() | span),
         "monotone": _any(
             pb.MonotoneCheck,

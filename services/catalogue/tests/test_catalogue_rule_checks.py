@@ -51,6 +51,16 @@ SOUND: list[dict[str, Any]] = [
     {"freshness": {"field": "t", "grace": "3600s"}},
     {"row_count": {"loss_percent": 10}},
     {"drift": {"field": "b", "limit": 0.2}},
+    {
+        "agrees_with": {
+            "dataset": "departments/a/datasets/b",
+            "key": ["s"],
+            "other_key": ["k"],
+            "fields": ["x", "t"],
+            "absolute_tolerance": 0.1,
+            "time_tolerance": "5s",
+        }
+    },
     {"expression": {"expression": "n BETWEEN 1 AND length(s)"}},
 ]
 
@@ -112,6 +122,15 @@ def test_what_a_worker_can_judge_may_refuse_and_nothing_else() -> None:
         (
             {"referential": {"fields": ["s"], "dataset": "d", "other_fields": ["a", "b"]}},
             "referential.other_fields",
+        ),
+        (
+            {"agrees_with": {"dataset": "d", "key": ["gone"], "fields": ["x"]}},
+            "agrees_with.key[0]",
+        ),
+        ({"agrees_with": {"dataset": "d", "key": ["x"], "fields": ["s"]}}, "agrees_with.key[0]"),
+        (
+            {"agrees_with": {"dataset": "d", "key": ["s"], "fields": ["x"], "other_fields": ["a", "b"]}},
+            "agrees_with.other_fields",
         ),
         ({"not_future": {"field": "s"}}, "not_future.field"),
         ({"monotone": {"field": "b", "ordered_by": "t"}}, "monotone.field"),

@@ -17,6 +17,7 @@ from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
 from sqlglot import exp
 
+from plaza_lake.comparing import add_functions
 from plaza_lake.file_io import files_of
 from plaza_lake.files import Files
 from plaza_lake.render import to_sql
@@ -145,6 +146,7 @@ def _open(lake: Lake, allowed: tuple[str, ...]) -> duckdb.DuckDBPyConnection:
             "allow_community_extensions": "false",
         },
     )
+    add_functions(opened)
     opened.execute("SET GLOBAL TimeZone = 'UTC'")
     opened.execute("SET allowed_paths = ?", [list(allowed)])
     opened.execute("SET enable_external_access = false")

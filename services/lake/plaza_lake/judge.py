@@ -17,6 +17,7 @@ from plaza_lake.judged import Groups
 from plaza_lake.judged import Judged as Judged
 from plaza_lake.judged import Position as Position
 from plaza_lake.judgements import (
+    Agrees,
     ByExpression,
     Judgement,
     Member,
@@ -26,6 +27,7 @@ from plaza_lake.judgements import (
     aggregate_items,
     columns_of_judgement,
 )
+from plaza_lake.matching import Sides
 from plaza_lake.read import InvalidQuery
 from plaza_lake.render import column, read_parquet, to_sql
 from plaza_lake.scan import whole
@@ -114,6 +116,12 @@ def planned(lake: Lake, verifier: GrantVerifier, token: str, judgements: Sequenc
         if isinstance(each, Member) and isinstance(each.among, OtherRows):
             others[each.among.grant] = open_grant(lake, verifier, each.among.grant)
             others[each.among.grant].check_names(each.among.columns)
+        if isinstance(each, Agrees):
+            others[each.grant] = open_grant(lake, verifier, each.grant)
+            Sides.of(access, others[each.grant], each.comparison)
+            assert not any(pair.values for pair in each.comparison.key + each.comparison.fields), (
+                "no maps here"
+            )
     return Plan(access, tuple(judgements), others)
 
 

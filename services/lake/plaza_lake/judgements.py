@@ -15,14 +15,16 @@ import pyarrow as pa
 from sqlglot import exp
 
 from plaza_lake.access import Access
+from plaza_lake.comparing import Comparison
 from plaza_lake.ir import Count, CountWhere, Max, Min
-from plaza_lake.render import DIALECT, column, read_parquet, render, render_aggregate
-from plaza_lake.schema import TableSchema, duckdb_type
+from plaza_lake.matching import LEFT, Sides
+from plaza_lake.positions import ROW_BITS as ROW_BITS
+from plaza_lake.positions import scanned as scanned
+from plaza_lake.render import DIALECT, column, render_aggregate
+from plaza_lake.schema import TableSchema
 
 WORD: Final = 63
 """Bits of a word: one fewer than a signed integer has, so that no word is negative."""
-ROW_BITS: Final = 40
-"""A position is the number of the file, then so many bits for the row in it."""
 
 Mergeable: TypeAlias = Count | CountWhere | Min | Max
 """Aggregates of parts that make the aggregate of the whole."""
@@ -79,7 +81,17 @@ class Ascending:
     strict: bool = False
 
 
-Judgement: TypeAlias = ByExpression | Member | First | Ascending
+@dataclass(frozen=True, slots=True)
+class Agrees:
+    """Whether the row agrees with the one of another version that has its key: no field differs, at least one agrees,
+    and no value is there on one side only. Fails where a field differs. Says nothing else, nor where the key is absent,
+    is not there, or stands several times on either side."""
+
+    grant: str
+    comparison: Comparison
+
+
+Judgement: TypeAlias = ByExpression | Member | First | Ascending | Agrees
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +125,8 @@ class Plan:
         """One row per row: `_position`, `_failed0…`, `_judged0…`, and what is to be carried along."""
         verdicts = exp.select(_all("_t"), *self._verdicts()).from_(self._with_windows().subquery("_t"))
         for number, each in enumerate(self.judgements):
-            if (joined := self._joined(number, each)) is not None:
-                verdicts = verdicts.join(joined[0], on=joined[1], join_type="left", copy=False)
+            for table, on in self._joined(number, each):
+                verdicts = verdicts.join(table, on=on, join_type="left", copy=False)
         words = [word for number in range(self.words) for word in self._words(number)]
         return exp.select(column("_position"), *words, *carried).from_(verdicts.subquery("_v"))
 
@@ -129,7 +141,15 @@ class Plan:
 
     def _verdicts(self) -> Iterator[exp.Expr]:
         for number, each in enumerate(self.judgements):
-            yield exp.alias_(_verdict(number, each), f"_v{number}", quoted=True)
+            verdict = (
+                self._sides(each).verdict("_t", f"_look{number}", f"_again{number}")
+                if isinstance(each, Agrees)
+                else _verdict(number, each)
+            )
+            yield exp.alias_(verdict, f"_v{number}", quoted=True)
+
+    def _sides(self, judgement: Agrees) -> Sides:
+        return Sides.of(self.access, self.others[judgement.grant], judgement.comparison)
 
     def _words(self, word: int) -> Iterator[exp.Expr]:
         verdicts = [
@@ -143,14 +163,14 @@ class Plan:
         yield exp.alias_(_bits(failed), f"_failed{word}", quoted=True)
         yield exp.alias_(_bits(judged), f"_judged{word}", quoted=True)
 
-    def _joined(self, number: int, judgement: Judgement) -> tuple[exp.Expr, exp.Expr] | None:
-        """The table that a verdict looks into, one row per key, and how rows find theirs."""
+    def _joined(self, number: int, judgement: Judgement) -> Iterator[tuple[exp.Expr, exp.Expr]]:
+        """The tables that a verdict looks into, one row per key, and how rows find theirs."""
         name = f"_look{number}"
         match judgement:
             case Member(columns, Values()):
                 text = exp.cast(column(columns[0], "_t"), "VARCHAR", dialect=DIALECT)
                 table = exp.alias_(exp.to_table(f"_texts{number}", dialect=DIALECT), name, table=True)
-                return table, exp.EQ(this=text, expression=column("_k0", name))
+                yield table, exp.EQ(this=text, expression=column("_k0", name))
             case Member(columns, OtherRows(grant, others)):
                 on = exp.and_(
                     *(
@@ -158,7 +178,7 @@ class Plan:
                         for i, mine in enumerate(columns)
                     )
                 )
-                return _distinct(self.others[grant], others).subquery(name), on
+                yield _distinct(self.others[grant], others).subquery(name), on
             case First(columns):
                 on = exp.and_(
                     *(
@@ -166,8 +186,12 @@ class Plan:
                         for i, mine in enumerate(columns)
                     )
                 )
-                return _repeated(self.access, columns).subquery(name), on
-        return None
+                yield _repeated(self.access, columns).subquery(name), on
+            case Agrees():
+                sides = self._sides(judgement)
+                yield sides.unique().subquery(name), sides.found("_t", name)
+                again = f"_again{number}"
+                yield sides.repeated(LEFT).subquery(again), sides.found("_t", again)
 
 
 def _all(table: str) -> exp.Column:
@@ -183,35 +207,8 @@ def columns_of_judgement(judgement: Judgement) -> Iterator[str]:
             yield from columns
         case Ascending(value, ordered_by, within):
             yield from (value, ordered_by, *within)
-
-
-def scanned(access: Access, *, positions: bool = True) -> exp.Select:
-    """The rows that a grant leaves, with the position of each."""
-    position = exp.BitwiseOr(
-        this=exp.paren(
-            exp.BitwiseLeftShift(
-                this=exp.cast(exp.column("file_index"), "BIGINT", dialect=DIALECT),
-                expression=exp.Literal.number(ROW_BITS),
-            )
-        ),
-        expression=exp.column("file_row_number"),
-    )
-    names = [column(name) for name in access.granted.names]
-    if not access.paths:
-        return _no_rows(access.granted, positions)
-    items = [*names, exp.alias_(position, "_position", quoted=True)] if positions else names
-    select = exp.select(*items).from_(read_parquet(list(access.paths), row_numbers=positions))
-    return select if access.row_filter is None else select.where(render(access.row_filter, access.schema))
-
-
-def _no_rows(schema: TableSchema, positions: bool) -> exp.Select:
-    typed = [(each.name, duckdb_type(each.type)) for each in schema.columns] + [
-        ("_position", "BIGINT")
-    ] * positions
-    nothing = (
-        exp.alias_(exp.cast(exp.null(), kind, dialect=DIALECT), name, quoted=True) for name, kind in typed
-    )
-    return exp.select(*nothing).where(exp.false())
+        case Agrees(_, comparison):
+            yield from comparison.columns(LEFT)
 
 
 def _distinct(access: Access, columns: Sequence[str]) -> exp.Select:
@@ -248,7 +245,7 @@ def _last_before(judgement: Ascending) -> exp.Expr:
     )
 
 
-def _verdict(number: int, judgement: Judgement) -> exp.Expr:
+def _verdict(number: int, judgement: ByExpression | Member | First | Ascending) -> exp.Expr:
     name = f"_look{number}"
     match judgement:
         case ByExpression(expression):

@@ -167,6 +167,45 @@ async def test_a_rule_does_not_look_into_what_its_department_may_not_have(qualit
     assert ("grant", closed, 0) not in quality.peer.asked
 
 
+async def test_accuracy_against_an_authoritative_source(quality: Quality) -> None:
+    other = f"departments/{quality.name.split('/')[1]}/datasets/register"
+    register = TableSchema(
+        (
+            Column("number", FieldType.INTEGER),
+            Column("points", FieldType.NUMBER),
+            Column("word", FieldType.STRING),
+        )
+    )
+    rows = [(1, 1.05, " A"), (2, 9.0, "a"), (3, 3.0, None), (4, 1.0, "a"), (4, 1.0, "a")]
+    quality.commit([dict(zip(register.names, row, strict=True)) for row in rows], register, other)
+    agrees = {
+        "dataset": other,
+        "key": ["id"],
+        "otherKey": ["number"],
+        "fields": ["score", "code"],
+        "otherFields": ["points", "word"],
+        "absoluteTolerance": 0.05,
+        "foldCase": True,
+        "foldBlanks": True,
+    }
+    quality.rules(
+        {"id": "right", "agreesWith": agrees},
+        {"id": "lacking", "agreesWith": agrees | {"otherFields": ["points", "gone"]}},
+        {"id": "odd", "agreesWith": agrees | {"otherFields": ["word", "points"]}},
+    )
+    found = await quality.assessed(
+        [person(1, code="a"), person(2, code="a"), person(3), person(4), person(5), person(5)], PEOPLE
+    )
+    assert counts(found) == {"right": (1, 1, 4), "lacking": (0, 0, 6), "odd": (0, 0, 6)}
+    assert reasons(found)["lacking"] == "dataset_missing: gone"
+    assert reasons(found)["odd"].startswith("not_evaluable: score = word")
+    assert list(found.rules[0].compared_with) == [f"{other}/versions/1"]
+    (indicator,) = found.indicators
+    assert (indicator.indicator, indicator.numerator, indicator.denominator) == ("0301", 1, 2)
+    later = await quality.assessed([person(1, code="a")], PEOPLE)
+    assert counts(later)["right"] == (0, 1, 6), "what is appended makes a key stand twice"
+
+
 async def test_tables_against_the_version_before(quality: Quality) -> None:
     quality.peer.dataset.update_cycle = catalogue_pb2.UPDATE_CYCLE_DAILY
     quality.rules(

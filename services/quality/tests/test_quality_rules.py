@@ -9,7 +9,9 @@ from typing import Any, cast
 import pytest
 from google.protobuf.json_format import ParseDict
 from plaza.common.v1 import contract_pb2, grades_pb2
+from plaza_lake.comparing import Folding
 from plaza_quality.domain.checks import (
+    AgreesWith,
     Check,
     Compared,
     Comparison,
@@ -102,6 +104,29 @@ KINDS: list[tuple[dict[str, Any], Check]] = [
     ({"rowCount": {"minimum": "0", "lossPercent": 5}}, RowCount(0, None, None, 5)),
     ({"drift": {"field": "x", "limit": 0.2}}, Drift("x", 0.2, 0)),
     ({"expression": {"expression": "x > 1"}}, Expression("x > 1")),
+    (
+        {
+            "agreesWith": {
+                "dataset": "departments/a/datasets/b",
+                "key": ["x"],
+                "fields": ["y", "z"],
+                "otherFields": ["u", "v"],
+                "relativeTolerance": 0.01,
+                "timeTolerance": "5s",
+                "foldWidth": True,
+            }
+        },
+        AgreesWith(
+            "departments/a/datasets/b",
+            ("x",),
+            ("x",),
+            ("y", "z"),
+            ("u", "v"),
+            relative=0.01,
+            within=timedelta(seconds=5),
+            folding=Folding(width=True),
+        ),
+    ),
 ]
 
 

@@ -85,6 +85,8 @@ TABLE = {
     "work-order.list": ("System", f"{OWN} {FOREIGN} auditor admin"),
     "work-order.read": ("Department", f"{OWN} auditor admin"),
     "work-order.work": ("Department", "officer steward"),
+    "reconciliation.read": ("Department", f"{OWN} auditor admin"),
+    "reconciliation.manage": ("Department", "officer steward"),
     "work.lease": ("Department", "machine"),
     "work.list": ("System", "supervisor"),
     "agreement.read": ("System", f"{OWN} {FOREIGN} auditor"),
@@ -113,7 +115,7 @@ def row_readers(dataset: Resource, purpose: str, agreement: bool, reader: str) -
             return "officer steward"
         case "share" if shared:
             return {"ecology": OWN, "transport": FOREIGN}.get(reader, "")
-        case "assess" if level:
+        case "assess" | "reconcile" if level:
             return "quality"
         case "release" if level == "public":
             return "open-data"
@@ -182,7 +184,9 @@ def test_assessments_are_shown_unless_the_dataset_is_not_shared(decider: Decider
     assert not allowed(decider, "assessment.read", DEPARTMENT)
 
 
-@pytest.mark.parametrize("purpose", ["own", "share", "assess", "release", "quarantine", "", "curiosity"])
+@pytest.mark.parametrize(
+    "purpose", ["own", "share", "assess", "reconcile", "release", "quarantine", "", "curiosity"]
+)
 def test_rows(decider: Decider, purpose: str) -> None:
     for resource, agreement, reader in itertools.product(
         DATASETS, (True, False), ("", "ecology", "transport", "health")

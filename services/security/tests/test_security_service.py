@@ -6,6 +6,7 @@ import asyncio
 import json
 import uuid
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -242,6 +243,42 @@ async def test_a_job_reads_with_no_more_than_its_starter_has(room: Room) -> None
     set_caller(NEIGHBOUR)
     with pytest.raises(NotPermitted):
         await room.grants.run("departments/ecology/runs/1", "release", AIR)
+
+
+async def test_a_comparison_reads_as_its_starter_may_read_at_that_moment(room: Room) -> None:
+    await room.deliver(graded("internal", "unconditional"))
+    steward = who("person", "transport", "steward")
+    of_run = "departments/transport/reconciliations/1/runs/1"
+    set_caller(steward)
+    run, _ = await room.grants.run(of_run, "reconcile", AIR)
+    asked = wish(purpose="reconcile", audience="quality", run_grant=run, reader="transport")
+    shared = replace(asked, agreement="agreements/1")
+    set_caller(service("quality"))
+    for refused in (asked, shared):
+        with pytest.raises(NotPermitted):
+            await room.grants.read(refused)
+    await room.deliver(agreed("in_force"), sender="sharing")
+    set_caller(service("quality"))
+    token, _ = await room.grants.read(shared)
+    grant = GrantVerifier(RING, "quality").read(token)
+    assert (grant.principal, grant.agreement) == (steward.name, "agreements/1")
+    misused = (
+        replace(shared, purpose="assess"),
+        replace(shared, run_grant=""),
+    )
+    for wrong in misused:
+        with pytest.raises(RunGrantMisused):
+            await room.grants.read(wrong)
+    with pytest.raises(NotPermitted):
+        await room.grants.read(replace(shared, reader="health"))
+    await room.deliver(agreed("revoked"), sender="sharing")
+    set_caller(service("quality"))
+    with pytest.raises(NotPermitted):
+        await room.grants.read(shared)
+    for stranger in (NEIGHBOUR, OFFICER):
+        set_caller(stranger)
+        with pytest.raises(NotPermitted):
+            await room.grants.run(of_run, "reconcile", AIR)
 
 
 async def test_the_bundle_is_signed_and_carries_the_denied(tmp_path: Path) -> None:

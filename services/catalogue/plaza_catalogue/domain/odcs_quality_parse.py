@@ -30,6 +30,7 @@ _USUAL: Final = {
     "freshness": ("freshness", "timeliness"),
     "row_count": ("row-count", "completeness"),
     "drift": ("drift", "accuracy"),
+    "agrees_with": ("agrees-with", "accuracy"),
 }
 """End of the id and dimension of a rule that names neither; for all others the kind and conformity."""
 _KINDS: Final = tuple(each.name for each in pb.QualityRule.DESCRIPTOR.oneofs_by_name["check"].fields)

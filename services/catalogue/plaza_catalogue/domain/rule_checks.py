@@ -185,6 +185,19 @@ def _referential(check: pb.ReferentialCheck, contract: pb.Contract, types: Types
         )
 
 
+def _agrees_with(check: pb.AgreesWithCheck, contract: pb.Contract, types: Types, place: str) -> _Violations:
+    for mine, other in (("key", "other_key"), ("fields", "other_fields")):
+        names, others = getattr(check, mine), getattr(check, other)
+        if not names:
+            yield FieldViolation(f"{place}.{mine}", "name at least one field")
+        yield from _all_known(types, names, f"{place}.{mine}")
+        if others and len(others) != len(names):
+            yield FieldViolation(f"{place}.{other}", f"{len(others)} for {len(names)} fields")
+    for index, name in enumerate(check.key):
+        if types.get(name) == pb.FIELD_TYPE_NUMBER:
+            yield FieldViolation(f"{place}.key[{index}]", f"{name!r} is a number, which is no key")
+
+
 def _monotone(check: pb.MonotoneCheck, contract: pb.Contract, types: Types, place: str) -> _Violations:
     yield from _typed(types, check.field, _ORDERED, f"{place}.field")
     yield from _typed(types, check.ordered_by, _ORDERED, f"{place}.ordered_by")
@@ -219,6 +232,7 @@ _KINDS: Final[Mapping[str, Callable[..., _Violations]]] = {
     "row_count": _row_count,
     "drift": _not_null,
     "expression": _expression,
+    "agrees_with": _agrees_with,
 }
 
 

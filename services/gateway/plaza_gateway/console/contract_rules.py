@@ -68,11 +68,20 @@ def rename(contract: Contract, renamed: Mapping[str, str]) -> None:
     """Steps and rules speak of the fields by their new names."""
     for each in (*contract.steps, *contract.rules):
         kind = _kind(each)
+        if isinstance(kind, contract_pb2.AgreesWithCheck):
+            _name_others(kind, renamed)
         for name in _ONE & _fields_of(kind):
             setattr(kind, name, renamed.get(getattr(kind, name), getattr(kind, name)))
         for name in _SEVERAL & _fields_of(kind):
             several = getattr(kind, name)
             several[:] = [renamed.get(one, one) for one in several]
+
+
+def _name_others(check: contract_pb2.AgreesWithCheck, renamed: Mapping[str, str]) -> None:
+    """The other dataset's fields were meant by the same names; those do not change."""
+    for mine, others in ((check.key, check.other_key), (check.fields, check.other_fields)):
+        if not others and renamed.keys() & set(mine):
+            others[:] = mine
 
 
 def leave_out(contract: Contract, names: AbstractSet[str]) -> tuple[int, ...]:
@@ -154,7 +163,7 @@ def _text(value: float) -> str:
 
 
 _ONE = frozenset(("target", "field", "year", "month", "day", "hour", "minute", "second"))
-_SEVERAL = frozenset(("fields", "parts"))
+_SEVERAL = frozenset(("fields", "key", "parts"))
 """How steps and rules call the fields that they are about."""
 
 

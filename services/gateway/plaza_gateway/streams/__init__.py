@@ -8,7 +8,16 @@ from typing import Any
 from plaza_gateway.openapi.constraints import Schema
 from plaza_gateway.openapi.operations import Operations
 from plaza_gateway.openapi.schemas import Schemas
-from plaza_gateway.streams import corrections, directory, quarantine, releases, rows, rows_described, uploads
+from plaza_gateway.streams import (
+    corrections,
+    differences,
+    directory,
+    quarantine,
+    releases,
+    rows,
+    rows_described,
+    uploads,
+)
 from plaza_gateway.transcode.descriptors import Contract, Face
 from plaza_gateway.transcode.endpoints import HandWritten
 from plaza_gateway.transcode.routes import on_face
@@ -24,6 +33,7 @@ STREAMS: tuple[HandWritten, ...] = (
     releases.ROUTE,
     directory.IMPORT,
     directory.EXPORT,
+    differences.ROUTE,
 )
 
 # What is generated knows path, query and problems; of quarantine and corrections it is the whole truth.
@@ -35,6 +45,7 @@ _DESCRIBED: Mapping[HandWritten, Callable[[Schema, Schemas], Schema]] = {
     releases.ROUTE: releases.describe,
     directory.IMPORT: directory.describe_import,
     directory.EXPORT: directory.describe_export,
+    differences.ROUTE: differences.describe,
 }
 
 

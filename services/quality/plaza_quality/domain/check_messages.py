@@ -9,8 +9,10 @@ from typing import Any, Final
 from google.protobuf import duration_pb2
 from plaza.common.v1 import contract_pb2 as pb
 from plaza_kit.errors import InvalidArgument
+from plaza_lake.comparing import Folding
 
 from plaza_quality.domain.checks import (
+    AgreesWith,
     Check,
     Compared,
     Comparison,
@@ -83,6 +85,21 @@ def _referential(check: pb.ReferentialCheck) -> Refers:
     return Refers(fields, check.dataset, tuple(check.other_fields) or fields)
 
 
+def _agrees_with(check: pb.AgreesWithCheck) -> AgreesWith:
+    key, fields = tuple(check.key), tuple(check.fields)
+    return AgreesWith(
+        dataset=check.dataset,
+        key=key,
+        other_key=tuple(check.other_key) or key,
+        fields=fields,
+        other_fields=tuple(check.other_fields) or fields,
+        absolute=check.absolute_tolerance,
+        relative=check.relative_tolerance,
+        within=_span(check.time_tolerance),
+        folding=Folding(check.fold_case, check.fold_width, check.fold_blanks),
+    )
+
+
 def _monotone(check: pb.MonotoneCheck) -> Monotone:
     return Monotone(check.field, check.ordered_by, tuple(check.within), check.falling, check.strict)
 
@@ -131,4 +148,5 @@ _MAKERS: Final[Mapping[str, Callable[[Any], Check]]] = {
     "row_count": _row_count,
     "drift": lambda check: Drift(check.field, check.limit, check.bins),
     "expression": lambda check: Expression(check.expression),
+    "agrees_with": _agrees_with,
 }

@@ -11,6 +11,8 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Final, TypeAlias
 
+from plaza_lake.comparing import AS_WRITTEN, Folding
+
 
 class Dimension(StrEnum):
     """The six dimensions of quality, in the order in which they are shown."""
@@ -216,6 +218,22 @@ class Expression:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class AgreesWith:
+    """A row passes when the row of the other dataset with its key agrees with it, and fails when a field differs.
+    Tolerances and foldings hold where they fit the type."""
+
+    dataset: str
+    key: tuple[str, ...]
+    other_key: tuple[str, ...]
+    fields: tuple[str, ...]
+    other_fields: tuple[str, ...]
+    absolute: float = 0.0
+    relative: float = 0.0
+    within: timedelta = timedelta(0)
+    folding: Folding = AS_WRITTEN
+
+
 Check: TypeAlias = (
     NotNull
     | InRange
@@ -234,6 +252,7 @@ Check: TypeAlias = (
     | RowCount
     | Drift
     | Expression
+    | AgreesWith
 )
 
 
@@ -266,6 +285,7 @@ KINDS: Final[dict[type[Check], Kind]] = {
     RowCount: Kind(Scope.TABLE, Dimension.COMPLETENESS, "0202"),
     Drift: Kind(Scope.TABLE, Dimension.ACCURACY, "0301"),
     Expression: Kind(Scope.ROW, Dimension.VALIDITY, "0104"),
+    AgreesWith: Kind(Scope.ACROSS, Dimension.ACCURACY, "0301"),
 }
 """A code list's verdicts depend on the list's version too: a rule set that keeps row verdicts keeps that as well."""
 

@@ -12,6 +12,7 @@ from plaza_lake.ir import UnknownField
 
 from plaza_quality.domain.around import Silence
 from plaza_quality.domain.checks import (
+    AgreesWith,
     Check,
     Compared,
     Conditional,
@@ -38,6 +39,7 @@ _NUMERIC: Final = frozenset({FieldType.INTEGER, FieldType.NUMBER})
 _TIMES: Final = frozenset({FieldType.DATE, FieldType.TIMESTAMP})
 _CODES: Final = frozenset({FieldType.STRING, FieldType.INTEGER})
 _COMPARABLE: Final = _ALL - {FieldType.BYTES}
+_KEYS: Final = _COMPARABLE - {FieldType.NUMBER}
 _ORDERED: Final = _COMPARABLE - {FieldType.BOOLEAN}
 _LISTED: Final = _COMPARABLE - {FieldType.NUMBER}
 
@@ -51,6 +53,8 @@ def looked_at(check: Check) -> tuple[tuple[str, frozenset[FieldType]], ...]:
             return ((field, _NUMERIC),)
         case Unique(fields) | Refers(fields):
             return tuple((name, _COMPARABLE) for name in fields)
+        case AgreesWith(_, key, _, fields):
+            return (*((name, _KEYS) for name in key), *((name, _ALL) for name in fields))
         case HasFormat(field) | HasLength(field) | Matches(field):
             return ((field, _TEXT),)
         case InList(field):

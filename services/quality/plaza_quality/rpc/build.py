@@ -9,6 +9,7 @@ from plaza.quality.v1 import (
     failing_rows_pb2_grpc,
     gates_pb2_grpc,
     quality_pb2_grpc,
+    reconciliations_pb2_grpc,
     scores_pb2_grpc,
     verdicts_pb2_grpc,
     work_orders_pb2_grpc,
@@ -22,12 +23,15 @@ from plaza_quality.rpc import build_profiles
 from plaza_quality.rpc.failing_rows import FailingRowsServicer
 from plaza_quality.rpc.gates import GateServicer
 from plaza_quality.rpc.peers import CataloguePeer, SecurityPeer
+from plaza_quality.rpc.reconciliation_peers import SourcesPeer
+from plaza_quality.rpc.reconciliations import ReconciliationServicer
 from plaza_quality.rpc.scores import ScoreServicer
 from plaza_quality.rpc.servicer import QualityServicer
 from plaza_quality.rpc.verdicts import VerdictServicer
 from plaza_quality.rpc.work_orders import WorkOrderServicer
 from plaza_quality.settings import QualitySettings
 from plaza_quality.storage.failing_rows import JudgedAgain
+from plaza_quality.usecases import reconciliations, reconciling
 from plaza_quality.usecases.assessing import ASSESSED, JOB, MAX_ATTEMPTS, Assessing
 from plaza_quality.usecases.events import handlers
 from plaza_quality.usecases.ordering import Ordering
@@ -59,6 +63,13 @@ async def build(settings: QualitySettings, runtime: Runtime) -> Parts:
         zone=ZoneInfo(settings.time_zone),
     )
     runtime.jobs.register(JOB, Assessing(world).assess, max_attempts=MAX_ATTEMPTS)
+    sources = SourcesPeer(runtime.peers, runtime.tokens)
+    runtime.jobs.register(
+        reconciliations.JOB,
+        reconciling.Reconciling(world, sources).reconcile,
+        max_attempts=reconciling.MAX_ATTEMPTS,
+    )
+    reconciliation_servicer = ReconciliationServicer(world, sources)
     servicer = QualityServicer(world)
     orders = WorkOrderServicer(world)
     scores = ScoreServicer(world)
@@ -76,6 +87,9 @@ async def build(settings: QualitySettings, runtime: Runtime) -> Parts:
             lambda server: gates_pb2_grpc.add_GateServiceServicer_to_server(gates, server),
             lambda server: failing_rows_pb2_grpc.add_FailingRowsServiceServicer_to_server(rows, server),
             *build_profiles.registrations(settings, runtime, world),
+            lambda server: reconciliations_pb2_grpc.add_ReconciliationServiceServicer_to_server(
+                reconciliation_servicer, server
+            ),
             lambda server: events_pb2_grpc.add_EventSinkServiceServicer_to_server(sink, server),
         ),
         service_names=(
@@ -86,6 +100,7 @@ async def build(settings: QualitySettings, runtime: Runtime) -> Parts:
             "plaza.quality.v1.GateService",
             "plaza.quality.v1.FailingRowsService",
             *build_profiles.SERVICE_NAMES,
+            "plaza.quality.v1.ReconciliationService",
             "plaza.common.v1.EventSinkService",
         ),
         background=(ordering.watch,),

@@ -24,7 +24,7 @@ from plaza_lake.access import Access
 from plaza_lake.judge import aggregates_by_file
 from plaza_lake.judged import merged
 from plaza_lake.judged_rows import not_passing
-from plaza_lake.judgements import ROW_BITS, WORD, Ascending, First, Judgement, Mergeable
+from plaza_lake.judgements import ROW_BITS, WORD, Agrees, Ascending, First, Judgement, Mergeable
 from plaza_lake.row_bits import Bits
 from plaza_lake.scan import scan_of
 from plaza_lake.tables import Lake
@@ -57,7 +57,7 @@ class Judge:
     @property
     def looks_around(self) -> bool:
         """At rows of other files too."""
-        return isinstance(self.judgement, First | Ascending)
+        return isinstance(self.judgement, First | Ascending | Agrees)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +151,7 @@ class _Run:
     def _take_over(self, file: _File, before: FileVerdicts) -> None:
         for number, judge in enumerate(self._judges):
             place = self._places.get(judge.hash)
-            if place is None or isinstance(judge.judgement, Ascending):
+            if place is None or isinstance(judge.judgement, Ascending | Agrees):
                 continue
             said = before.judges[place]
             if isinstance(judge.judgement, First):

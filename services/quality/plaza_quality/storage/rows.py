@@ -19,6 +19,7 @@ from plaza_lake.fields import FieldType, TableSchema
 from plaza_lake.ir import CountWhere
 from plaza_lake.judge import NotEvaluable, judge
 from plaza_lake.judgements import (
+    Agrees,
     Ascending,
     ByExpression,
     First,
@@ -37,6 +38,7 @@ from sqlglot import exp
 from plaza_quality.domain import tables
 from plaza_quality.domain.around import Around, Silence
 from plaza_quality.domain.checks import (
+    AgreesWith,
     Check,
     Drift,
     Fresh,
@@ -54,6 +56,7 @@ from plaza_quality.domain.fitting import absent_fields, unreadable
 from plaza_quality.kernels.checks import latest_of
 from plaza_quality.kernels.scan import task_of
 from plaza_quality.storage.judging import Found, Judge, judge_version
+from plaza_quality.storage.meaning.agreement import comparison_of
 from plaza_quality.storage.meaning.rows import row_verdict
 
 _CATEGORIES: Final = (FieldType.STRING, FieldType.BOOLEAN)
@@ -225,6 +228,8 @@ def prepared(
             return ByRow(Member((name,), Values(pa.array(listed.codes, pa.string()))), (listed.name,))
         case Refers():
             return _reference(check, schema, around, reading)
+        case AgreesWith():
+            return _agreement(check, schema, around, reading)
         case Fresh() | RowCount():
             return ByTable(check)
         case Drift():
@@ -252,6 +257,16 @@ def _reference(
         if here is None or there is None or here.type is not there.type:
             return f"{Silence.DATASET_MISSING}: {name}"
     return ByRow(Member(check.fields, OtherRows(other.grant, check.other_fields)), (other.name,))
+
+
+def _agreement(
+    check: AgreesWith, schema: TableSchema, around: Around, reading: tuple[Lake, GrantVerifier]
+) -> ByRow | str:
+    other = around.others.get(check.dataset, Silence.DATASET_MISSING)
+    if isinstance(other, Silence):
+        return other
+    found = comparison_of(check, schema, open_grant(*reading, other.grant).granted)
+    return found if isinstance(found, str) else ByRow(Agrees(other.grant, found), (other.name,))
 
 
 def _drift(

@@ -9,7 +9,7 @@ from datetime import date, datetime
 from plaza_kit.names import DatasetName
 
 from plaza_quality.domain.around import Around, CodeList, OtherVersion, Silence
-from plaza_quality.domain.checks import Check, Drift, InCodeList, Refers, RowCount
+from plaza_quality.domain.checks import AgreesWith, Check, Drift, InCodeList, Refers, RowCount
 from plaza_quality.storage.openings import opened
 from plaza_quality.usecases.ports import ListedCode, Registered, World
 
@@ -32,7 +32,7 @@ async def around(
         code_lists=await code_lists(world, checks, day),
         others={
             each: await _other(world, name, DatasetName.parse(each))
-            for each in sorted({check.dataset for check in checks if isinstance(check, Refers)})
+            for each in sorted({check.dataset for check in checks if isinstance(check, Refers | AgreesWith)})
         },
     )
 

@@ -14,7 +14,13 @@ READ_LIFETIME: Final = timedelta(seconds=60)
 RUN_LIFETIME: Final = timedelta(hours=12)
 """Longest that a job may work on one person's word."""
 AUDIENCES: Final = frozenset({"sharing", "ingestion", "quality", "open-data"})
-RUN_ACTIONS: Final = {"load": "load.start", "release": "release.create"}
+RECONCILE: Final = "reconcile"
+"""Action of a run, and purpose of its reading: the rows are read as the starter may read them."""
+RUN_ACTIONS: Final = {
+    "load": "load.start",
+    RECONCILE: "reconciliation.manage",
+    "release": "release.create",
+}
 """Action of a run grant → the action that the person must be permitted."""
 
 
@@ -71,16 +77,22 @@ def check_read(request: ReadRequest, caller: Principal) -> None:
         raise RunGrantMisused(
             "run_grant: only a service reads on somebody's behalf", remedy="leave run_grant empty"
         )
+    if request.purpose == RECONCILE and not request.run_grant:
+        raise RunGrantMisused(
+            "rows are reconciled for somebody who may read them", remedy="bring the run grant of the run"
+        )
 
 
-def check_run(run: str, dataset: str) -> None:
-    """That a run lies in its dataset's department. Raises RunElsewhere."""
-    if not run.startswith(f"departments/{dataset.split('/')[1]}/"):
+def check_run(run: str, action: str, dataset: str) -> None:
+    """That a run lies in its dataset's department, unless it compares datasets of several. Raises RunElsewhere."""
+    if action != RECONCILE and not run.startswith(f"departments/{dataset.split('/')[1]}/"):
         raise RunElsewhere(f"run: {run!r} is not in the department of {dataset}", remedy="name its own run")
 
 
-def starter(grant: RunGrant, dataset: str) -> tuple[Principal, str]:
+def starter(grant: RunGrant, dataset: str, purpose: str) -> tuple[Principal, str]:
     """Who started the job, and the action that they must still be permitted. Raises RunGrantMisused."""
+    if (grant.action == RECONCILE) != (purpose == RECONCILE):
+        raise RunGrantMisused(f"run_grant is for {grant.action}, not for the purpose {purpose}")
     if grant.dataset != dataset:
         raise RunGrantMisused(
             f"run_grant is for {grant.dataset}, not for {dataset}", remedy="use the grant of this run"

@@ -15,6 +15,7 @@ from plaza_kit.signing import SigningKey
 
 from plaza_security.domain.grants import (
     READ_LIFETIME,
+    RECONCILE,
     RUN_ACTIONS,
     RUN_LIFETIME,
     ReadRequest,
@@ -59,8 +60,14 @@ class Grants:
         principal = caller.name
         if request.run_grant:
             # The job acts with no more than its starter has: the service's right alone is not enough.
-            person, action = starter(self._verifier.run(request.run_grant), request.dataset)
-            self._authority.decider().authorize(person, action, resource)
+            run = self._verifier.run(request.run_grant)
+            person, action = starter(run, request.dataset, request.purpose)
+            if request.purpose == RECONCILE:
+                # Of a comparison everything that is told comes from the rows themselves.
+                action, facts = "rows.read", facts | {"purpose": "share" if request.agreement else "own"}
+                self._authority.decider().authorize(person, action, resource, facts)
+            else:
+                self._authority.decider().authorize(person, action, resource)
             principal = person.name
         now = self._clock().replace(microsecond=0)
         grant = ReadGrant(
@@ -84,8 +91,12 @@ class Grants:
     async def run(self, run: str, action: str, dataset: str) -> tuple[str, datetime]:
         """A signed run grant of the calling person or machine and its end. Raises NotPermitted, PersonRemoved,
         RunElsewhere."""
-        check_run(run, dataset)
-        resource = await self._resource(dataset)
+        check_run(run, action, dataset)
+        resource = (
+            Resource.of_department(run.split("/")[1])
+            if action == RECONCILE
+            else await self._resource(dataset)
+        )
         caller = self._authority.authorize(RUN_ACTIONS[action], resource)
         now = self._clock().replace(microsecond=0)
         grant = RunGrant(
@@ -104,7 +115,7 @@ class Grants:
     async def _look_up(self, request: ReadRequest) -> tuple[Resource, bool]:
         """The graded dataset, and whether the named agreement covers the reading."""
         resource = await self._resource(request.dataset)
-        if not request.agreement or request.purpose != "share":
+        if not request.agreement or request.purpose not in ("share", RECONCILE):
             return resource, False
         async with self._database.transaction(Scope.everything()) as connection:
             found = await projections.agreement(connection, request.agreement)
