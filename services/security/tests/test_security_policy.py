@@ -85,6 +85,8 @@ TABLE = {
     "work-order.list": ("System", f"{OWN} {FOREIGN} auditor admin"),
     "work-order.read": ("Department", f"{OWN} auditor admin"),
     "work-order.work": ("Department", "officer steward"),
+    "health-report.read": ("Department", f"{OWN} auditor admin"),
+    "health-report.create": ("Department", "officer steward admin"),
     "work.lease": ("Department", "machine"),
     "work.list": ("System", "supervisor"),
     "agreement.read": ("System", f"{OWN} {FOREIGN} auditor"),

@@ -10,7 +10,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 
 _FILTER = re.compile(
-    r"""(?P<other>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|-?(?P<name>[^\s"'()<>=!:-][^\s"'()<>=!:]*)""", re.DOTALL
+    r"""(?P<other>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|-?(?P<name>[^\s"'()<>=!:-][^\s"'()<>=!:]*)""",
+    re.DOTALL,
 )
 _COMPARED = re.compile(r"\s*(?:[<>=:]|!=)")
 _SQL = re.compile(

@@ -8,7 +8,7 @@ from typing import Any
 from plaza_gateway.openapi.constraints import Schema
 from plaza_gateway.openapi.operations import Operations
 from plaza_gateway.openapi.schemas import Schemas
-from plaza_gateway.streams import directory, quarantine, releases, rows, rows_described, uploads
+from plaza_gateway.streams import directory, quarantine, releases, reports, rows, rows_described, uploads
 from plaza_gateway.transcode.descriptors import Contract, Face
 from plaza_gateway.transcode.endpoints import HandWritten
 from plaza_gateway.transcode.routes import on_face
@@ -23,6 +23,7 @@ STREAMS: tuple[HandWritten, ...] = (
     releases.ROUTE,
     directory.IMPORT,
     directory.EXPORT,
+    reports.ROUTE,
 )
 
 # What is generated knows path, query and problems; of the quarantine it is the whole truth.
@@ -34,6 +35,7 @@ _DESCRIBED: Mapping[HandWritten, Callable[[Schema, Schemas], Schema]] = {
     releases.ROUTE: releases.describe,
     directory.IMPORT: directory.describe_import,
     directory.EXPORT: directory.describe_export,
+    reports.ROUTE: reports.describe,
 }
 
 

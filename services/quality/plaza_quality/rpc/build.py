@@ -5,20 +5,29 @@ from __future__ import annotations
 from zoneinfo import ZoneInfo
 
 from plaza.common.v1 import events_pb2_grpc
-from plaza.quality.v1 import quality_pb2_grpc, scores_pb2_grpc, verdicts_pb2_grpc, work_orders_pb2_grpc
+from plaza.quality.v1 import (
+    quality_pb2_grpc,
+    reports_pb2_grpc,
+    scores_pb2_grpc,
+    verdicts_pb2_grpc,
+    work_orders_pb2_grpc,
+)
 from plaza_kit.db.inbox import EventSink
 from plaza_kit.service import Parts, Runtime, ServiceSpec
 from plaza_lake.tables import Lake
 
 from plaza_quality.domain.scores import LightProfile
 from plaza_quality.rpc.peers import CataloguePeer, SecurityPeer
+from plaza_quality.rpc.reports import HealthReportServicer
 from plaza_quality.rpc.scores import ScoreServicer
 from plaza_quality.rpc.servicer import QualityServicer
 from plaza_quality.rpc.verdicts import VerdictServicer
 from plaza_quality.rpc.work_orders import WorkOrderServicer
 from plaza_quality.settings import QualitySettings
+from plaza_quality.usecases import health_reports
 from plaza_quality.usecases.assessing import ASSESSED, JOB, MAX_ATTEMPTS, Assessing
 from plaza_quality.usecases.events import handlers
+from plaza_quality.usecases.health_reports import HealthReports
 from plaza_quality.usecases.ordering import Ordering
 from plaza_quality.usecases.ports import World
 
@@ -46,6 +55,8 @@ async def build(settings: QualitySettings, runtime: Runtime) -> Parts:
         zone=ZoneInfo(settings.time_zone),
     )
     runtime.jobs.register(JOB, Assessing(world).assess, max_attempts=MAX_ATTEMPTS)
+    reports = HealthReports(world)
+    runtime.jobs.register(health_reports.JOB, reports.make, max_attempts=health_reports.MAX_ATTEMPTS)
     servicer = QualityServicer(world)
     orders = WorkOrderServicer(world)
     scores = ScoreServicer(world)
@@ -59,6 +70,9 @@ async def build(settings: QualitySettings, runtime: Runtime) -> Parts:
             lambda server: scores_pb2_grpc.add_ScoreServiceServicer_to_server(scores, server),
             lambda server: verdicts_pb2_grpc.add_VerdictServiceServicer_to_server(verdicts, server),
             lambda server: work_orders_pb2_grpc.add_WorkOrderServiceServicer_to_server(orders, server),
+            lambda server: reports_pb2_grpc.add_HealthReportServiceServicer_to_server(
+                HealthReportServicer(reports), server
+            ),
             lambda server: events_pb2_grpc.add_EventSinkServiceServicer_to_server(sink, server),
         ),
         service_names=(
@@ -66,8 +80,9 @@ async def build(settings: QualitySettings, runtime: Runtime) -> Parts:
             "plaza.quality.v1.ScoreService",
             "plaza.quality.v1.VerdictService",
             "plaza.quality.v1.WorkOrderService",
+            "plaza.quality.v1.HealthReportService",
             "plaza.common.v1.EventSinkService",
         ),
-        background=(ordering.watch,),
+        background=(ordering.watch, reports.watch),
         at_end=(lake.close,),
     )

@@ -14,6 +14,7 @@ from plaza_kit.names import DatasetName
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from plaza_quality.storage import versions
+from plaza_quality.storage.versions import Intake
 from plaza_quality.usecases.assessing import JOB
 from plaza_quality.usecases.ordering import Ordering
 
@@ -31,9 +32,16 @@ def handlers(ordering: Ordering) -> Mapping[str, Handler]:
         version = data.get("version")
         if type(version) is not int or not 1 <= version < 10**9:
             raise BadEvent(f"event {event.id}: version {version!r} is not a number from 1")
-        if await versions.note(connection, name, version, event.time.ToDatetime(tzinfo=UTC)):
+        intake = Intake(_count(data, "rows_added"), _count(data, "rows_refused"))
+        if await versions.note(connection, name, version, event.time.ToDatetime(tzinfo=UTC), intake):
             await ordering.recheck(connection, name, version)
             arguments = {"dataset": str(name), "version": version}
             await defer_in(connection, JOB, arguments, lock=str(name))
 
     return {"city.plaza.ingestion.version.committed.v1": committed}
+
+
+def _count(data: dict[str, Any], name: str) -> int | None:
+    """Older events do not say."""
+    value = data.get(name)
+    return value if type(value) is int and 0 <= value < 2**63 else None
