@@ -11,12 +11,14 @@ import typer
 from .failures import BrokenOff, Refused, WrongUse
 from .names import DatasetName, word
 from .output import moment, whole
+from .quality_report import report
 from .surroundings import JsonOption, Plaza, UrlOption, plaza
 
 _LOOKS = 600
 _PAUSE_SECONDS = 1.0
 
 quality = typer.Typer(no_args_is_help=True, help="Quality: rules, scores and lights.", rich_markup_mode=None)
+quality.command()(report)
 DatasetArgument = Annotated[str, typer.Argument(metavar="DATASET", help="DEPARTMENT/DATASET.")]
 
 
