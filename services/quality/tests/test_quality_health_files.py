@@ -131,6 +131,25 @@ def test_html_needs_nothing_and_runs_nothing(language: str) -> None:
     assert f'lang="{words.LANGUAGES[language]}"' in text
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("空气 😀 质量", "空气 〓 质量"),
+        ("\u0007铃\u202e反\ufe0f\n行", "铃反 行"),
+        ("مرحبا", "〓〓〓〓〓"),
+        ("𠮷野家\ue000", "〓野家〓"),
+        ("@a <b> #let x = 1 `c` $x$ // d /* ~ -- \\u{41}", "@a <b> #let x = 1 `c` $x$ // d /* ~ -- \\u{41}"),
+    ],
+)
+def test_what_a_font_lacks_is_marked(name: str, shown: str) -> None:
+    given = facts()
+    given.names["departments/ecology"] = (name, "")  # type: ignore[index]  # a dict here
+    file = pdf(report(given), "zh")
+    assert file.metadata is not None
+    assert str(file.metadata.title).startswith(shown)
+    assert re.sub(r"\s+", "", shown) in re.sub(r"\s+", "", text_of(file))
+
+
 def variants() -> list[pb.HealthReport]:
     """Every sentence that a report can say."""
     during = report(OWN, origin=pb.HEALTH_REPORT_ORIGIN_ON_DEMAND, author="ecology-officer")
