@@ -23,7 +23,6 @@ YELLOW_FROM: Final = 85.0
 """As the service decides; a dimension under the second makes the whole red."""
 DIMENSIONS: Final = ("accuracy", "completeness", "consistency", "timeliness", "uniqueness", "validity")
 STATES: Final = ("open", "accepted", "answered", "rechecking", "reopened", "escalated", "closed")
-SEVERITIES: Final = ("minor", "major", "severe")
 DIRECTIONS: Final = ("higher", "lower")
 
 
@@ -221,7 +220,6 @@ class ScoreRow:
     unscored: int
     orders: int
     overdue: int
-    dimensions: Mapping[str, float]
 
 
 def score_row(found: sc.Score, titles: Mapping[str, LocalText]) -> ScoreRow:
@@ -239,9 +237,6 @@ def score_row(found: sc.Score, titles: Mapping[str, LocalText]) -> ScoreRow:
         unscored=found.without_score,
         orders=found.work_orders,
         overdue=found.overdue_work_orders,
-        dimensions={
-            word(grades_pb2.Dimension, each.dimension, "DIMENSION_"): each.score for each in found.dimensions
-        },
     )
 
 
@@ -291,13 +286,6 @@ class OrderView:
     @property
     def closed(self) -> bool:
         return self.state == "closed"
-
-    @property
-    def light(self) -> Light:
-        """Of its deadline."""
-        if self.closed:
-            return "green"
-        return "red" if self.overdue else "yellow" if self.left <= 2 else "none"
 
     @property
     def may(self) -> tuple[str, ...]:
