@@ -40,7 +40,7 @@ async def note(
     name: DatasetName,
     version: int,
     commit_time: datetime,
-    intake: Intake = Intake(),  # frozen
+    intake: Intake = Intake(),
 ) -> bool:
     """Notes a committed version. Answers whether it was new."""
     inserted = await connection.execute(
