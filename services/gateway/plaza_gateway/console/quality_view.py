@@ -155,7 +155,9 @@ def assessment_view(found: qu.Assessment) -> AssessmentView:
             for each in found.indicators
         ),
         together=tuple(
-            (tuple(titles.get(id_, id_) for id_ in each.rules), each.rows) for each in found.broken_together
+            (tuple(titles.get(id_, id_) for id_ in each.rules), each.rows)
+            for each in found.broken_together
+            if len(each.rules) > 1
         ),
         weighted=sum(rule.weight * (rule.rate or 0) for rule in counted),
         weights=sum(rule.weight for rule in counted),
