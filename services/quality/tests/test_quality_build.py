@@ -118,6 +118,7 @@ async def test_an_event_becomes_an_assessment_by_itself(
         "plaza.quality.v1.ScoreService",
         "plaza.quality.v1.VerdictService",
         "plaza.quality.v1.WorkOrderService",
+        "plaza.quality.v1.HealthReportService",
         "plaza.common.v1.EventSinkService",
     ]
     async with quality.world.database.transaction(Scope.everything()) as connection:
