@@ -49,6 +49,7 @@ ALLOWED = {
     "version",
     "where",
     "verdict",
+    "verdicts",
     "fail",
     "null",
     "UTC+8",
