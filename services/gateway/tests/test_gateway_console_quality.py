@@ -94,7 +94,7 @@ async def test_a_score_is_shown_with_what_it_is_made_of(here: httpx.AsyncClient)
     assert "sex/2003" in text
     assert "This version lacks" in text
     assert 'href="/console/orders?dataset=air"' in text
-    assert "plaza rows ecology/air --version 2 --where 'verdict = fail' --verdicts" in text
+    assert "plaza rows ecology/air --as-of 2 --where 'verdict = fail' --verdicts" in text
 
 
 async def test_the_board_is_sorted_by_its_columns(here: httpx.AsyncClient) -> None:

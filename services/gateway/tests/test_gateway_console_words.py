@@ -50,6 +50,7 @@ ALLOWED = {
     "where",
     "verdict",
     "verdicts",
+    "as-of",
     "fail",
     "null",
     "UTC+8",
