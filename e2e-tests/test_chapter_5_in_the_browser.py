@@ -220,6 +220,36 @@ def test_she_opens_it_and_anybody_finds_it(suite: Suite, page: Page) -> None:
     assert re.search(rf"\b{HOURS}\b", facts), facts
 
 
+def test_she_sees_how_good_it_is_and_takes_the_months_report_along(suite: Suite, page: Page) -> None:
+    page.go(f"{suite.url}/console/datasets/{DATASET}")
+    page.click('#versions tbody tr:first-child a[href$="/quality?version=3"]')
+    page.at(f"/console/datasets/{DATASET}/quality")
+    page.sees("全部达到")
+    assert page.all('[id^="rule-"] .table__why')[0] == "pm2_5 有值"
+    pictures(page, "quality")
+    page.click('.rail a[href="/console/quality"]')
+    page.sees("本部门得分")
+    assert "奥体中心空气质量" in page.all("#datasets tbody th a")
+    pictures(page, "board")
+    page.click('.rail a[href="/console/orders"]')
+    page.at("/console/orders")
+    pictures(page, "orders")
+    page.click('.rail a[href="/console/reports"]')
+    page.sees("还没有健康报告")
+    page.click('main form[action="/console/reports"] .btn')
+    page.sees("1 份数据健康报告")
+    pictures(page, "reports")
+    files = page.all('main td a[href*="/file?"]', "e.href")
+    assert len(files) == 4
+    for file in files:
+        told = page.look(
+            f"(() => {{ const asked = new XMLHttpRequest(); asked.open('GET', {file!r}, false); asked.send();"
+            " return [asked.status, asked.getResponseHeader('content-type'), asked.responseText.slice(0, 5)] })()"
+        )
+        kind = ("application/pdf", "%PDF-") if "format=pdf" in file else ("text/html; charset=utf-8", "<!doc")
+        assert tuple(told) == (200, *kind), file
+
+
 def test_she_describes_it_and_sees_what_was_changed(suite: Suite, page: Page) -> None:
     here = f"{suite.url}/console/datasets/{DATASET}"
     page.go(f"{here}/edit")

@@ -13,6 +13,7 @@ from .names import DatasetName, word
 from .output import moment, whole
 from .quality_anomalies import anomalies
 from .quality_profile import profile
+from .quality_report import report
 from .quality_suggest import rules, suggest
 from .reconciliation import reconcile
 from .surroundings import JsonOption, Plaza, UrlOption, plaza
@@ -23,6 +24,7 @@ _PAUSE_SECONDS = 1.0
 quality = typer.Typer(no_args_is_help=True, help="Quality: rules, scores and lights.", rich_markup_mode=None)
 _EXITS = {"EXIT_SHARING": "shared", "EXIT_OPENING": "opened"}
 quality.add_typer(reconcile, name="reconcile")
+quality.command()(report)
 DatasetArgument = Annotated[str, typer.Argument(metavar="DATASET", help="DEPARTMENT/DATASET.")]
 quality.command()(profile)
 quality.command()(suggest)

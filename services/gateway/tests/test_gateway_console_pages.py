@@ -111,7 +111,7 @@ async def test_what_waits_is_sorted_and_leads_somewhere(http: httpx.AsyncClient,
     assert links == [
         f"/console/runs/{RUN}",
         f"{air}#releases",
-        f"{air}#versions",
+        f"{air}/quality",
         f"{air}/quarantine",
         f"{air}#releases",
     ]

@@ -26,12 +26,38 @@ from plaza_gateway.console import (
     tasks,
     views,
 )
+from plaza_gateway.console.quality_rules import FORMS, KINDS
+from plaza_gateway.console.quality_view import DIMENSIONS, DIRECTIONS
+from plaza_gateway.console.quality_view import STATES as ORDER_STATES
 from plaza_gateway.console.quarantine_view import STATES
 
 CONSOLE = Path(plaza_gateway.console.__file__).parent
 SHEETS = sorted((CONSOLE / "templates").glob("*.html"))
 DESIGN = set(load_translators([LOCALES])[Language.EN].messages)
-ALLOWED = {"null", "UTC+8", "SHA-256", "head__in--console", "aria-describedby"}
+ALLOWED = {
+    "GB",
+    "T",
+    "X",
+    "A",
+    "B",
+    "PDF",
+    "HTML",
+    "English",
+    "中文",
+    "plaza",
+    "rows",
+    "version",
+    "where",
+    "verdict",
+    "verdicts",
+    "as-of",
+    "fail",
+    "null",
+    "UTC+8",
+    "SHA-256",
+    "head__in--console",
+    "aria-describedby",
+}
 """The same in every language; the last two are mark-up."""
 RUN_STATES = ("queued", "leased", "running", "committing", "succeeded", "failed", "cancelled")
 RELEASE_STATES = ("approved", "published", "superseded", "withdrawn", "failed")
@@ -100,6 +126,15 @@ COMPOSED = {
     "system.field.": standards_view.SYSTEM_FIELDS,
     "code.": ("code", *standards_view.COMPARED),
     "codes.change.": get_args(standards_view.Change),
+    "dimension.": DIMENSIONS,
+    "rule.kind.": KINDS,
+    "rule.form.": FORMS,
+    "rule.unit.": ("hours", "rows", "psi"),
+    "rule.severity.": ("major", "severe"),
+    "rule.stops.": ("sharing", "opening"),
+    "indicator.": DIRECTIONS,
+    "order.state.": ORDER_STATES,
+    "orders.": ("mine.only", "late.only"),
     "message.": [
         f"{kind}{end}" for kind in (*pages.PROBLEMS, 500, "out", "over", "homeless") for end in ("", ".way")
     ],

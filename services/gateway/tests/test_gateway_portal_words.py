@@ -23,7 +23,7 @@ COMPOSED = {
     "facet.": get_args(views.FacetName),
     "rows.operator.": [str(n) for n in range(1, len(OPERATORS) + 1)],
     "rows.wrong.": (*filter_words.KNOWN, "at", "end"),
-    "dimension.": get_args(views.Dimension),
+    "dimension.": [f"{name}{end}" for name in get_args(views.Dimension) for end in ("", ".why")],
     "type.": get_args(views.FieldType),
     "sharing.": get_args(views.SharingClass),
     "design.light.": get_args(views.Light),

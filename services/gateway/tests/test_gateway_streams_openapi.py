@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from plaza.catalogue.v1 import catalogue_pb2
 from plaza.ingestion.v1 import ingestion_pb2
 from plaza.opendata.v1 import opendata_pb2
-from plaza.quality.v1 import reconciliations_pb2
+from plaza.quality.v1 import reconciliations_pb2, reports_pb2
 from plaza.sharing.v1 import sharing_pb2
 from plaza_gateway.openapi import merge_paths, openapi
 from plaza_gateway.streams import STREAMS, directory, stream_paths
@@ -84,6 +84,10 @@ def answers(rpc: str, wire: bytes) -> list[Any]:
     if rpc == "ExportDifferences":
         wanted = reconciliations_pb2.ExportDifferencesRequest.FromString(wire).format
         kind = directory.XLSX if wanted == "xlsx" else "text/csv"
+        return [httpbody_pb2.HttpBody(content_type=kind, data=b"x")]
+    if rpc == "DownloadHealthReport":
+        form = reports_pb2.DownloadHealthReportRequest.FromString(wire).format
+        kind = "text/html" if form == "html" else "application/pdf"
         return [httpbody_pb2.HttpBody(content_type=kind, data=b"x")]
     if rpc == "ReadReleaseFile":
         asked = opendata_pb2.ReadReleaseFileRequest.FromString(wire)

@@ -47,6 +47,8 @@ RIGHTS = {
     "assessment.read",
     "assessment.run",
     "gate.read",
+    "health-report.create",
+    "health-report.read",
     "score.read",
     "work-order.list",
     "work-order.read",
@@ -100,6 +102,10 @@ class Directory:
 
     async def codes(self, code_list: str) -> tuple[str, list[ListedCode]] | None:
         return self.peer.code_lists.get(code_list)
+
+    async def names(self, department: str) -> dict[str, tuple[str, str]]:
+        self.peer.asked.append(("names", department))
+        return {f"departments/{department}/datasets/a": ("空气", "Air")}
 
 
 @dataclass(frozen=True)

@@ -126,6 +126,7 @@ async def test_an_event_becomes_an_assessment_by_itself(
         "plaza.quality.v1.SuggestionService",
         "plaza.quality.v1.AnomalyService",
         "plaza.quality.v1.ReconciliationService",
+        "plaza.quality.v1.HealthReportService",
         "plaza.common.v1.EventSinkService",
     ]
     async with quality.world.database.transaction(Scope.everything()) as connection:

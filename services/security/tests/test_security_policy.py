@@ -87,6 +87,8 @@ TABLE = {
     "work-order.work": ("Department", "officer steward"),
     "reconciliation.read": ("Department", f"{OWN} auditor admin"),
     "reconciliation.manage": ("Department", "officer steward"),
+    "health-report.read": ("Department", f"{OWN} auditor admin"),
+    "health-report.create": ("Department", "officer steward admin"),
     "work.lease": ("Department", "machine"),
     "work.list": ("System", "supervisor"),
     "agreement.read": ("System", f"{OWN} {FOREIGN} auditor"),

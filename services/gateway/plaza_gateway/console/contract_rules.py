@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
 from plaza.common.v1 import contract_pb2, grades_pb2
+
+from plaza_gateway.console.contract_texts import Found, filter_fields, renamed, sql_fields
 
 EVERY = 100.0
 """Percent of values that must lie between the bounds; fewer make the rule broken."""
@@ -64,23 +66,28 @@ def others(contract: Contract) -> int:
     )
 
 
-def rename(contract: Contract, renamed: Mapping[str, str]) -> None:
+def rename(contract: Contract, names: Mapping[str, str]) -> None:
     """Steps and rules speak of the fields by their new names."""
     for each in (*contract.steps, *contract.rules):
         kind = _kind(each)
         if isinstance(kind, contract_pb2.AgreesWithCheck):
-            _name_others(kind, renamed)
+            _name_others(kind, names)
+        if isinstance(kind, contract_pb2.ReferentialCheck) and not kind.other_fields:
+            # The other dataset's fields were meant by the same names; those do not change.
+            kind.other_fields[:] = kind.fields if names.keys() & set(kind.fields) else ()
         for name in _ONE & _fields_of(kind):
-            setattr(kind, name, renamed.get(getattr(kind, name), getattr(kind, name)))
-        for name in _SEVERAL & _fields_of(kind):
+            setattr(kind, name, names.get(getattr(kind, name), getattr(kind, name)))
+        for name in _lists_of(kind):
             several = getattr(kind, name)
-            several[:] = [renamed.get(one, one) for one in several]
+            several[:] = [names.get(one, one) for one in several]
+        for name in _TEXTS.keys() & _fields_of(kind):
+            setattr(kind, name, renamed(getattr(kind, name), _TEXTS[name], names))
 
 
-def _name_others(check: contract_pb2.AgreesWithCheck, renamed: Mapping[str, str]) -> None:
+def _name_others(check: contract_pb2.AgreesWithCheck, names: Mapping[str, str]) -> None:
     """The other dataset's fields were meant by the same names; those do not change."""
     for mine, others in ((check.key, check.other_key), (check.fields, check.other_fields)):
-        if not others and renamed.keys() & set(mine):
+        if not others and names.keys() & set(mine):
             others[:] = mine
 
 
@@ -162,9 +169,17 @@ def _text(value: float) -> str:
     return f"{round(value, 10):.15g}"
 
 
-_ONE = frozenset(("target", "field", "year", "month", "day", "hour", "minute", "second"))
-_SEVERAL = frozenset(("fields", "key", "parts"))
+_ONE = frozenset(
+    ("target", "field", "left", "right", "ordered_by", "year", "month", "day", "hour", "minute", "second")
+)
+_SEVERAL = frozenset(("fields", "key", "parts", "within"))
 """How steps and rules call the fields that they are about."""
+_TEXTS: Mapping[str, Callable[[str], Iterator[Found]]] = {
+    "when": filter_fields,
+    "then": filter_fields,
+    "expression": sql_fields,
+}
+"""How they call conditions that speak of fields."""
 
 
 def _kind(each: Any) -> Any:
@@ -177,8 +192,16 @@ def _fields_of(kind: Any) -> set[str]:
 
 
 def _named(kind: Any) -> set[str]:
-    one = {getattr(kind, name) for name in _ONE & _fields_of(kind)}
-    return one.union(*(getattr(kind, name) for name in _SEVERAL & _fields_of(kind)))
+    known = _fields_of(kind)
+    one = {getattr(kind, name) for name in _ONE & known}
+    spoken = ((found for _, _, found in _TEXTS[name](getattr(kind, name))) for name in _TEXTS.keys() & known)
+    return one.union(*(getattr(kind, name) for name in _lists_of(kind)), *spoken)
+
+
+def _lists_of(kind: Any) -> list[str]:
+    # Of a check of freshness `within` is a duration.
+    known = kind.DESCRIPTOR.fields_by_name
+    return [name for name in _SEVERAL & set(known) if known[name].is_repeated]
 
 
 def _only_for(kind: Any, names: AbstractSet[str]) -> bool:

@@ -13,6 +13,7 @@ from plaza.opendata.v1 import opendata_pb2 as opn
 from plaza.security.v1 import security_pb2 as sec
 
 from plaza_gateway.console.contracts_desk import ContractDesk
+from plaza_gateway.console.quality_desk import QualityDesk
 from plaza_gateway.console.sources_desk import SourceDesk
 from plaza_gateway.console.standards_desk import StandardDesk
 
@@ -84,6 +85,8 @@ class Desk(Directory, Intake, Protocol):
 
     @property
     def contracts(self) -> ContractDesk: ...
+    @property
+    def quality(self) -> QualityDesk: ...
     @property
     def sources(self) -> SourceDesk: ...
     @property

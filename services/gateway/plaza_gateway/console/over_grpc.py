@@ -20,6 +20,7 @@ from plaza_gateway.console.calling import Carried, carried, every
 from plaza_gateway.console.calling import answer as _answer
 from plaza_gateway.console.contracts_over_grpc import ContractsOverGrpc
 from plaza_gateway.console.desk import Load, Which
+from plaza_gateway.console.quality_over_grpc import QualityOverGrpc
 from plaza_gateway.console.sources_over_grpc import SourcesOverGrpc
 from plaza_gateway.console.standards_over_grpc import StandardsOverGrpc
 from plaza_gateway.streams.file_bodies import CHUNK
@@ -43,6 +44,7 @@ class OverGrpc:
         self._ingestion = IngestionServiceStub(peers.channel("ingestion"))
         self._releases = ReleaseServiceStub(peers.channel("open-data"))
         self.contracts = ContractsOverGrpc(peers, token)
+        self.quality = QualityOverGrpc(peers, token)
         self.sources = SourcesOverGrpc(peers, token)
         self.standards = StandardsOverGrpc(peers, token)
 

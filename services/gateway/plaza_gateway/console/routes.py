@@ -17,8 +17,11 @@ from plaza_gateway.console import (
     describing,
     front,
     loading,
+    orders,
+    quality,
     registering,
     repairing,
+    reports,
     sources,
     standards,
     systems,
@@ -35,6 +38,7 @@ _ONE = "/console/datasets/{dataset}"
 _SOURCE = "/console/sources/{source}"
 _SYSTEM = "/console/systems/{system}"
 _CODES = "/console/codes/{list}"
+_ORDER = "/console/orders/{department}/{order}"
 _SHOWN: tuple[tuple[str, Page], ...] = (
     (HOME, front.inbox),
     ("/console/datasets", datasets.datasets),
@@ -46,6 +50,12 @@ _SHOWN: tuple[tuple[str, Page], ...] = (
     (f"{_ONE}/load", loading.load_form),
     (f"{_ONE}/quarantine", repairing.quarantine),
     (f"{_ONE}/quarantine/export", repairing.export),
+    (f"{_ONE}/quality", quality.dataset),
+    ("/console/quality", quality.board),
+    ("/console/orders", orders.orders),
+    (_ORDER, orders.order),
+    ("/console/reports", reports.reports),
+    ("/console/reports/{report}/file", reports.file),
     ("/console/register", registering.register_form),
     ("/console/register/{run}", registering.contract),
     ("/console/sources", sources.sources),
@@ -78,6 +88,10 @@ _SENT: tuple[tuple[str, Page, Body], ...] = (
     (f"{_ONE}/quarantine", repairing.correct, "form"),
     (f"{_ONE}/quarantine/replay", repairing.replay, "file"),
     (f"{_ONE}/release", datasets.release, "form"),
+    (f"{_ORDER}/accept", orders.accept, "form"),
+    (f"{_ORDER}/answer", orders.answer, "form"),
+    (f"{_ORDER}/comment", orders.comment, "form"),
+    ("/console/reports", reports.make, "form"),
     ("/console/register", registering.infer, "file"),
     ("/console/register/table", registering.infer_table, "form"),
     ("/console/register/{run}", registering.register, "form"),

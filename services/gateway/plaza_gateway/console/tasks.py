@@ -110,7 +110,7 @@ def _of_dataset(row: DatasetRow, releases: Sequence[ReleaseRow]) -> Iterator[Tas
             version.light,
             row.id,
             row.title,
-            f"{page}#versions",
+            f"{page}/quality",
             at=version.committed_at,
             number=version.version,
             score=version.score,

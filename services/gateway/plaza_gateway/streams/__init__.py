@@ -14,6 +14,7 @@ from plaza_gateway.streams import (
     directory,
     quarantine,
     releases,
+    reports,
     rows,
     rows_described,
     uploads,
@@ -34,6 +35,7 @@ STREAMS: tuple[HandWritten, ...] = (
     directory.IMPORT,
     directory.EXPORT,
     differences.ROUTE,
+    reports.ROUTE,
 )
 
 # What is generated knows path, query and problems; of quarantine and corrections it is the whole truth.
@@ -46,6 +48,7 @@ _DESCRIBED: Mapping[HandWritten, Callable[[Schema, Schemas], Schema]] = {
     directory.IMPORT: directory.describe_import,
     directory.EXPORT: directory.describe_export,
     differences.ROUTE: differences.describe,
+    reports.ROUTE: reports.describe,
 }
 
 

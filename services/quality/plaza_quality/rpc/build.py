@@ -10,6 +10,7 @@ from plaza.quality.v1 import (
     gates_pb2_grpc,
     quality_pb2_grpc,
     reconciliations_pb2_grpc,
+    reports_pb2_grpc,
     scores_pb2_grpc,
     verdicts_pb2_grpc,
     work_orders_pb2_grpc,
@@ -25,15 +26,17 @@ from plaza_quality.rpc.gates import GateServicer
 from plaza_quality.rpc.peers import CataloguePeer, SecurityPeer
 from plaza_quality.rpc.reconciliation_peers import SourcesPeer
 from plaza_quality.rpc.reconciliations import ReconciliationServicer
+from plaza_quality.rpc.reports import HealthReportServicer
 from plaza_quality.rpc.scores import ScoreServicer
 from plaza_quality.rpc.servicer import QualityServicer
 from plaza_quality.rpc.verdicts import VerdictServicer
 from plaza_quality.rpc.work_orders import WorkOrderServicer
 from plaza_quality.settings import QualitySettings
 from plaza_quality.storage.failing_rows import JudgedAgain
-from plaza_quality.usecases import reconciliations, reconciling
+from plaza_quality.usecases import health_reports, reconciliations, reconciling
 from plaza_quality.usecases.assessing import ASSESSED, JOB, MAX_ATTEMPTS, Assessing
 from plaza_quality.usecases.events import handlers
+from plaza_quality.usecases.health_reports import HealthReports
 from plaza_quality.usecases.ordering import Ordering
 from plaza_quality.usecases.ports import World
 from plaza_quality.usecases.profiles import with_profiles
@@ -70,6 +73,8 @@ async def build(settings: QualitySettings, runtime: Runtime) -> Parts:
         max_attempts=reconciling.MAX_ATTEMPTS,
     )
     reconciliation_servicer = ReconciliationServicer(world, sources)
+    reports = HealthReports(world)
+    runtime.jobs.register(health_reports.JOB, reports.make, max_attempts=health_reports.MAX_ATTEMPTS)
     servicer = QualityServicer(world)
     orders = WorkOrderServicer(world)
     scores = ScoreServicer(world)
@@ -90,6 +95,9 @@ async def build(settings: QualitySettings, runtime: Runtime) -> Parts:
             lambda server: reconciliations_pb2_grpc.add_ReconciliationServiceServicer_to_server(
                 reconciliation_servicer, server
             ),
+            lambda server: reports_pb2_grpc.add_HealthReportServiceServicer_to_server(
+                HealthReportServicer(reports), server
+            ),
             lambda server: events_pb2_grpc.add_EventSinkServiceServicer_to_server(sink, server),
         ),
         service_names=(
@@ -101,8 +109,9 @@ async def build(settings: QualitySettings, runtime: Runtime) -> Parts:
             "plaza.quality.v1.FailingRowsService",
             *build_profiles.SERVICE_NAMES,
             "plaza.quality.v1.ReconciliationService",
+            "plaza.quality.v1.HealthReportService",
             "plaza.common.v1.EventSinkService",
         ),
-        background=(ordering.watch,),
+        background=(ordering.watch, reports.watch),
         at_end=(lake.close,),
     )

@@ -75,6 +75,31 @@ class CataloguePeer:
                 parent=page.version, page_size=_PAGE, page_token=page.next_page_token
             )
 
+    async def names(self, department: str) -> dict[str, tuple[str, str]]:
+        stub = catalogue_pb2_grpc.CatalogueServiceStub(self._peers.channel("catalogue"))
+        found: dict[str, tuple[str, str]] = {}
+        token = ""
+        while True:
+            datasets = await stub.ListDatasets(
+                catalogue_pb2.ListDatasetsRequest(
+                    parent=f"departments/{department}", page_size=_PAGE, page_token=token
+                ),
+                metadata=await as_service(self._tokens),
+                timeout=_TIMEOUT,
+            )
+            found |= {one.name: (one.display_name, one.display_name_en) for one in datasets.datasets}
+            if not (token := datasets.next_page_token):
+                break
+        while True:
+            departments = await stub.ListDepartments(
+                catalogue_pb2.ListDepartmentsRequest(page_size=_PAGE, page_token=token, show_archived=True),
+                metadata=await as_service(self._tokens),
+                timeout=_TIMEOUT,
+            )
+            found |= {one.name: (one.display_name, one.display_name_en) for one in departments.departments}
+            if not (token := departments.next_page_token):
+                return found
+
 
 class SecurityPeer:
     """`usecases.ports.Granting` over gRPC."""

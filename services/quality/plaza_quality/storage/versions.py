@@ -27,14 +27,34 @@ def _key(name: DatasetName) -> dict[str, Any]:
     return {"department": name.department, "dataset": name.dataset}
 
 
-async def note(connection: AsyncConnection, name: DatasetName, version: int, commit_time: datetime) -> bool:
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """What a load brought; None: it was not told."""
+
+    rows_added: int | None = None
+    rows_refused: int | None = None
+
+
+async def note(
+    connection: AsyncConnection,
+    name: DatasetName,
+    version: int,
+    commit_time: datetime,
+    intake: Intake = Intake(),
+) -> bool:
     """Notes a committed version. Answers whether it was new."""
     inserted = await connection.execute(
         text(
-            "INSERT INTO versions (department, dataset, version, commit_time)"
-            " VALUES (:department, :dataset, :version, :time) ON CONFLICT DO NOTHING RETURNING 1"
+            "INSERT INTO versions (department, dataset, version, commit_time, rows_added, rows_refused)"
+            " VALUES (:department, :dataset, :version, :time, :added, :refused) ON CONFLICT DO NOTHING RETURNING 1"
         ),
-        _key(name) | {"version": version, "time": commit_time},
+        _key(name)
+        | {
+            "version": version,
+            "time": commit_time,
+            "added": intake.rows_added,
+            "refused": intake.rows_refused,
+        },
     )
     return inserted.first() is not None
 

@@ -14,6 +14,7 @@ from plaza_kit.names import DatasetName
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from plaza_quality.storage import versions
+from plaza_quality.storage.versions import Intake
 from plaza_quality.usecases.assessing import JOB
 from plaza_quality.usecases.ordering import Ordering
 
@@ -34,7 +35,8 @@ def handlers(ordering: Ordering) -> Mapping[str, Handler]:
         order = data.get("work_order", "")
         if not isinstance(order, str) or (order and not order.startswith(f"departments/{name.department}/")):
             raise BadEvent(f"event {event.id}: {order!r} is no work order of {name.department}")
-        if await versions.note(connection, name, version, event.time.ToDatetime(tzinfo=UTC)):
+        intake = Intake(_count(data, "rows_added"), _count(data, "rows_refused"))
+        if await versions.note(connection, name, version, event.time.ToDatetime(tzinfo=UTC), intake):
             if order:
                 run = str(data.get("run", ""))
                 await ordering.corrected(connection, name, order, version, event.principal, run)
@@ -43,3 +45,9 @@ def handlers(ordering: Ordering) -> Mapping[str, Handler]:
             await defer_in(connection, JOB, arguments, lock=str(name))
 
     return {"city.plaza.ingestion.version.committed.v1": committed}
+
+
+def _count(data: dict[str, Any], name: str) -> int | None:
+    """Older events do not say."""
+    value = data.get(name)
+    return value if type(value) is int and 0 <= value < 2**63 else None

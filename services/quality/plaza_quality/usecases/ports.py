@@ -66,6 +66,10 @@ class Catalogue(Protocol):
         """The version (`codeLists/…/versions/…`) and all codes of a list or of one version of it; None when it is
         not there. Raises AioRpcError."""
 
+    async def names(self, department: str) -> Mapping[str, tuple[str, str]]:
+        """Chinese and English names, by resource name, of a department and its datasets, of all for `-`. Raises
+        AioRpcError."""
+
 
 class Granting(Protocol):
     """Security, asked in the service's own name."""
