@@ -9,6 +9,7 @@ from pathlib import Path
 
 import air_quality
 import pytest
+import yaml
 from story import Story, until
 
 FILES = sorted(air_quality.REAL.glob("*.csv"))
@@ -91,3 +92,95 @@ def test_the_release_holds_all_of_it_and_is_proven(loaded: Story, tmp_path: Path
         assert sum(1 for _ in csv.DictReader(stream)) == ROWS
     proven = loaded.plaza("verify", str(file), person=OFFICER)
     assert proven
+
+
+def whole_table() -> list[dict[str, str]]:
+    rows: list[dict[str, str]] = []
+    for source in FILES:
+        with source.open(newline="", encoding="utf-8") as file:
+            rows += csv.DictReader(file)
+    return rows
+
+
+def test_the_rows_suggest_rules_and_show_what_stands_out(loaded: Story) -> None:
+    until(
+        lambda: loaded.plaza("quality", "profile", f"{DATASET}@8", person=OFFICER, ok=False).returncode == 0,
+        "the newest version has a profile",
+        300,
+    )
+    found = {each["rule"]["id"]: each for each in loaded.plaza("quality", "suggest", DATASET, person=OFFICER)}
+    rows = whole_table()
+    colder = sum(
+        float(row["DEWP"]) > float(row["TEMP"]) for row in rows if "NA" not in (row["DEWP"], row["TEMP"])
+    )
+    dew = next(each for each in found.values() if each["rule"].get("compare", {}).get("left") == "dewp")
+    assert (dew["rule"]["compare"]["right"], int(dew["failed"])) == ("temp", colder)
+    assert int(found["so2-range"]["failed"]) == len(high_so2(rows, found["so2-range"]["rule"]))
+
+    said = loaded.plaza(
+        "quality",
+        "anomalies",
+        DATASET,
+        "--time",
+        "time",
+        "--series",
+        "station",
+        "--value",
+        "pm2_5",
+        person=OFFICER,
+    )
+    counts = {
+        each["kind"].removeprefix("SERIES_ANOMALY_KIND_"): int(each["readings"]) for each in said["counts"]
+    }
+    assert counts["MISSING"] == sum(row["PM2.5"] == "NA" for row in rows)
+    assert counts["SPIKE"] >= 1
+    assert counts["FROZEN"] >= 12
+    by_hour = {
+        (row["station"], row["year"], row["month"], row["day"], row["hour"]): row["PM2.5"] for row in rows
+    }
+    frozen = next(each for each in said["anomalies"] if each["kind"] == "SERIES_ANOMALY_KIND_FROZEN")
+    places = [point["key"] for point in frozen["points"]]
+    read = {by_hour[key["station"], key["year"], key["month"], key["day"], key["hour"]] for key in places}
+    assert {float(value) for value in read} == {frozen["points"][0]["value"]}, (
+        "the points are rows of the files"
+    )
+
+
+def high_so2(rows: list[dict[str, str]], rule: dict[str, dict[str, float]]) -> list[dict[str, str]]:
+    most = rule["range"]["maximum"]
+    return [row for row in rows if row["SO2"].strip() not in ("", "NA") and float(row["SO2"]) > most]
+
+
+def test_a_suggested_rule_opens_a_work_order_that_a_file_closes(loaded: Story, tmp_path: Path) -> None:
+    loaded.plaza("quality", "suggest", DATASET, "--accept", "so2-range", person=OFFICER)
+    contract = tmp_path / "contract.yaml"
+    document = yaml.safe_load(loaded.plaza("dataset", "contract", DATASET, person=OFFICER)["document"])
+    rules = [rule for field in document["schema"][0]["properties"] for rule in field.get("quality", ())]
+    strict = next(rule for rule in rules if rule["id"] == "so2-range")
+    strict["severity"] = "error"
+    strict["implementation"]["thresholdPercent"] = 100  # suggested was what the rows reach
+    contract.write_text(yaml.safe_dump(document, allow_unicode=True), "utf-8")
+    loaded.plaza("dataset", "adopt", DATASET, str(contract), person=OFFICER)
+    loaded.plaza("quality", "run", f"{DATASET}@8", person=OFFICER)
+    listed = ("work-order", "list", "--department", "ecology", "--dataset", DATASET)
+    (order,) = loaded.plaza(*listed, person=OFFICER)
+    (rule,) = order["failedRules"]
+    assert rule["id"] == "so2-range"
+
+    patch = tmp_path / "patch.csv"
+    loaded.plaza("work-order", "patch", order["name"], "-o", str(patch), person=OFFICER)
+    with patch.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == int(rule["failed"]) > 0
+    for row in rows:
+        row["SO2"] = "NA"  # a sensor at its end tells nothing
+    with patch.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    loaded.plaza("work-order", "correct", order["name"], str(patch), "--wait", person=OFFICER)
+    until(lambda: not loaded.plaza(*listed, person=OFFICER), "the assessment closes the work order", 300)
+    shown = loaded.plaza("quality", "show", DATASET, person=OFFICER)
+    assert (shown["version"], int(shown["rows"])) == (9, ROWS)
+    so2 = next(each for each in shown["rules"] if each["rule"]["id"] == "so2-range")
+    assert int(so2["failed"]) == 0
