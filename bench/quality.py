@@ -31,7 +31,7 @@ MANY = 5_000_000
 A_FILE = 1_000_000
 REPEAT = 3
 ROUNDS = 3
-GOAL, GROWTH_GOAL, PEAK_GOAL_MIB = 2.0, 10.5, 2048
+GOAL, GROWTH_GOAL, PEAK_GOAL_MIB, APPEND_GOAL = 2.0, 10.5, 2048, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,25 +83,45 @@ def measure(rows: int = MANY) -> None:
             f" 10 × the rows take {median(growth):.1f} × the time (goal ≤ {GROWTH_GOAL});"
             f" peak {max(peaks):.0f} MiB (goal ≤ {PEAK_GOAL_MIB})"
         )
+        _appended(lake, folder, whole)
+
+
+def _appended(lake: Lake, folder: Path, whole: Table) -> None:
+    """One percent more: what is known of the rows before is not asked again, and the counts are those of a full run."""
+    ours = "bench.quality_plaza"
+    result(sys.executable, ours, job(whole, lake, 1, "first"))
+    more = tuple(_files(folder / "more", whole.rows // 100, whole.rows))
+    commit_batch(lake, whole.dataset, _schema(), "batch-more", [_staged(path) for path in more])
+    grown = Table(whole.dataset, (*whole.files, *more), whole.rows + whole.rows // 100)
+    new = result(sys.executable, ours, job(grown, lake, way="append"))
+    full = result(sys.executable, ours, job(grown, lake))
+    assert new.failed == full.failed, "an append is judged as everything would be"
+    print(
+        f"quality, 1 % appended: {new.seconds:.2f} s = {100 * new.seconds / full.seconds:.1f} % of all of it"
+        f" ({full.seconds:.2f} s), CPU {100 * new.cpu / full.cpu:.1f} % (goal ≤ {APPEND_GOAL} %)"
+    )
 
 
 def table(lake: Lake, folder: Path, name: str, rows: int) -> Table:
     """The bench's rows, in files of a million, as one version."""
     dataset = f"departments/bench/datasets/{name}"
-    schema = TableSchema(tuple(Column(column, FieldType(kind.lower())) for column, kind in COLUMNS))
     files = tuple(_files(folder / name, rows))
     staged = [_staged(path) for path in files]
-    commit_batch(lake, dataset, schema, f"batch-{name}", staged)
+    commit_batch(lake, dataset, _schema(), f"batch-{name}", staged)
     return Table(dataset, files, rows)
 
 
-def _files(folder: Path, rows: int) -> Iterator[Path]:
+def _schema() -> TableSchema:
+    return TableSchema(tuple(Column(column, FieldType(kind.lower())) for column, kind in COLUMNS))
+
+
+def _files(folder: Path, rows: int, begin: int = 0) -> Iterator[Path]:
     folder.mkdir(parents=True)
     with duckdb.connect(config={"threads": "2"}) as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        for first in range(0, rows, A_FILE):
+        for first in range(begin, begin + rows, A_FILE):
             path = folder / f"{first}.parquet"
-            select = ROWS.format(first=first, last=min(rows, first + A_FILE))
+            select = ROWS.format(first=first, last=min(begin + rows, first + A_FILE))
             connection.execute(f"COPY ({select}) TO '{path}' (FORMAT parquet, COMPRESSION zstd)")
             yield path
 

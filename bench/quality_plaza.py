@@ -12,11 +12,14 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "services" / "kit" / "
 
 from google.protobuf.json_format import ParseDict
 from plaza.common.v1 import contract_pb2
+from plaza_lake import verdict_files
 from plaza_lake.tables import Lake, LakeSettings
+from plaza_lake.versions import versions
 from plaza_quality.domain.around import Around
-from plaza_quality.domain.rules import Rule, rule_of
+from plaza_quality.domain.rules import rule_of
 from plaza_quality.domain.scores import LightProfile, assessed
 from plaza_quality.storage.rows import judged
+from plaza_quality.storage.verdict_documents import document, known
 from plaza_testing.grants import Granter
 
 from bench.quality_job import Job, Outcome, main
@@ -27,23 +30,34 @@ _DIMENSIONS = {"not_null": "COMPLETENESS", "unique": "UNIQUENESS", "compared": "
 
 
 def judge(job: Job) -> Outcome:
-    """Counts, masks as they are kept for readers, and score."""
-    rules = [rule(asked) for asked in RULES]
+    """The newest version: counts, masks as they are kept for readers, and score. `job.way` is `append`: what the
+    version before was said to be is known, and only what is new is judged; else everything."""
+    messages = [message(asked) for asked in RULES]
+    rules = [rule_of(one) for one in messages]
+    checks = [one.check for one in rules]
     granter = Granter(job.dataset)
     lake = Lake(LakeSettings(job.catalog, job.warehouse))
     try:
-        around = Around(datetime.now(UTC), ZoneInfo("Asia/Shanghai"))
-        checks = [one.check for one in rules]
-        counted = judged(lake, granter.verifier, granter(), checks, around, keep=True).counted
+        version = versions(lake, job.dataset)[-1].version
+        now = datetime.now(UTC)
+        around = Around(now, ZoneInfo("Asia/Shanghai"))
+        before = known(lake, job.dataset, version) if job.way == "append" else None
+        outcome = judged(lake, granter.verifier, granter(), checks, around, before, keep=True)
+        if job.way == "first":
+            told = list(zip(messages, checks, strict=True))
+            kept = document(outcome, told, number=1, rule_set=1, moment=now)
+            verdict_files.keep(lake, job.dataset, kept)
     finally:
         lake.close()
-    made = assessed(rules, counted, LightProfile())
+    made = assessed(rules, outcome.counted, LightProfile())
     assert made.score is not None
-    failed = {asked.id: found.counts.failed for asked, found in zip(RULES, counted.findings, strict=True)}
+    failed = {
+        asked.id: found.counts.failed for asked, found in zip(RULES, outcome.counted.findings, strict=True)
+    }
     return Outcome(failed, {"score": float(made.score)})
 
 
-def rule(asked: Asked) -> Rule:
+def message(asked: Asked) -> contract_pb2.QualityRule:
     """As the contract says it."""
     name, more = asked.fields[0], asked.more
     check: dict[str, Any]
@@ -80,7 +94,7 @@ def rule(asked: Asked) -> Rule:
             raise ValueError(other)
     dimension = f"DIMENSION_{_DIMENSIONS.get(asked.kind, 'VALIDITY')}"
     whole = {"id": asked.id, "dimension": dimension, "thresholdPercent": 95} | check
-    return rule_of(ParseDict(whole, contract_pb2.QualityRule()))
+    return ParseDict(whole, contract_pb2.QualityRule())
 
 
 if __name__ == "__main__":
