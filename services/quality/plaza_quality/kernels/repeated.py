@@ -15,24 +15,26 @@ from plaza_quality.kernels.hashing import Hashes, Keys
 Positions = NDArray[np.int64]
 _BITS_A_KEY: Final = 6
 """Of the filter, as a power of two: one of 64 strange keys passes it."""
+_BITS_A_PLACE: Final = 4
+"""Of the places that keys take among themselves, likewise: every eighth key shares its place by chance, at most."""
 
 
 def repetitions(parts: Sequence[tuple[Positions, Hashes, Hashes]]) -> Positions:
     """Positions of all rows with a key, except the first of each key; in order. The parts are in order too."""
-    if not parts:
+    size = sum(len(part[0]) for part in parts)
+    if not size:
         return np.empty(0, np.int64)
-    first = np.concatenate([part[1] for part in parts])
-    ordered = np.sort(first)
-    twice = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
-    del ordered
-    if not len(twice):
-        return np.empty(0, np.int64)
-    # Few rows are left in most tables: only for these the whole hash is looked at.
-    at = np.searchsorted(twice, first)
-    candidates = np.flatnonzero(twice[np.minimum(at, len(twice) - 1)] == first)
-    del at
-    positions = np.concatenate([part[0] for part in parts])[candidates]
-    one, two = first[candidates], np.concatenate([part[2] for part in parts])[candidates]
+    # Nothing is sorted but the few rows whose place another one has taken too.
+    shift = 64 - min(max(size.bit_length() + _BITS_A_PLACE, 16), 32)
+    taken, shared = (np.zeros(1 << (61 - shift), np.uint8) for _ in range(2))
+    for _, one, _ in parts:
+        _share(taken, shared, one, shift)
+    del taken
+    chosen = [np.flatnonzero(_marked(shared, one, shift)) for _, one, _ in parts]
+    positions, one, two = (
+        np.concatenate([part[member][rows] for part, rows in zip(parts, chosen, strict=True)])
+        for member in range(3)
+    )
     order = np.lexsort((positions, two, one))
     same = (one[order][1:] == one[order][:-1]) & (two[order][1:] == two[order][:-1])
     return np.sort(positions[order][1:][same])
@@ -76,6 +78,17 @@ def _mark(marks: NDArray[np.uint8], hashes: Hashes, shift: int) -> None:
     for row in range(len(hashes)):
         place = hashes[row] >> uint64(shift)
         marks[place >> uint64(3)] |= np.uint8(1) << np.uint8(place & uint64(7))
+
+
+@njit(nogil=True, cache=True)
+def _share(taken: NDArray[np.uint8], shared: NDArray[np.uint8], hashes: Hashes, shift: int) -> None:
+    for row in range(len(hashes)):
+        place = hashes[row] >> uint64(shift)
+        byte, bit = place >> uint64(3), np.uint8(1) << np.uint8(place & uint64(7))
+        if taken[byte] & bit:
+            shared[byte] |= bit
+        else:
+            taken[byte] |= bit
 
 
 @njit(nogil=True, cache=True)
