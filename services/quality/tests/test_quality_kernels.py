@@ -39,7 +39,7 @@ from plaza_quality.domain.checks import (
 from plaza_quality.kernels.checks import kernel_of
 from plaza_quality.kernels.columns import FAILS, PASSES, SILENT
 from plaza_quality.kernels.hashing import Keys, hashed
-from plaza_quality.kernels.repeated import repeats_after, repetitions
+from plaza_quality.kernels.repeated import KeyedRows, repeats_after, repetitions
 from plaza_quality.storage.meaning.rows import row_verdict
 from plaza_quality.storage.rows import ByRow, judged, prepared
 from sqlglot import exp
@@ -211,24 +211,22 @@ def test_hashes_are_equal_exactly_where_the_values_are(table: list[dict[str, Any
 
 @given(keys=st.lists(st.integers(0, 5), max_size=20), parts=st.integers(1, 4), weak=st.booleans())
 def test_all_but_the_first_of_each_key_repeat(keys: list[int], parts: int, weak: bool) -> None:
-    """Also where one half of the hash collides (`weak`)."""
-    positions = np.arange(len(keys), dtype=np.int64) * 3
-    hashes = np.array(keys, np.uint64)
+    """Also where one half of the hash collides (`weak`); 0 is no key."""
+    hashes = np.array(keys, np.uint64) << np.uint64(60)
     one = np.zeros_like(hashes) if weak else hashes
     cuts = sorted({0, len(keys), *(len(keys) * part // parts for part in range(1, parts))})
-    given_parts = [(positions[a:b], one[a:b], hashes[a:b]) for a, b in pairwise(cuts)]
-    expected = [3 * place for place, key in enumerate(keys) if key in keys[:place]]
+    given_parts = [KeyedRows(1000 + a, Keys(one[a:b], hashes[a:b])) for a, b in pairwise(cuts)]
+    expected = [1000 + place for place, key in enumerate(keys) if key and key in keys[:place]]
     assert repetitions(given_parts).tolist() == expected
 
 
-@given(keys=st.lists(st.integers(1, 5), max_size=20), cut=st.integers(0, 20), weak=st.booleans())
+@given(keys=st.lists(st.integers(0, 5), max_size=20), cut=st.integers(0, 20), weak=st.booleans())
 def test_new_keys_are_found_among_the_old(keys: list[int], cut: int, weak: bool) -> None:
     """As if all were looked at."""
     hashes = np.array(keys, np.uint64) << np.uint64(60)
     one = np.zeros_like(hashes) if weak else hashes
-    positions = np.arange(len(keys), dtype=np.int64)
-    everywhere = repetitions([(positions, one, hashes)])
-    found = repeats_after([Keys(one[:cut], hashes[:cut])], [(positions[cut:], one[cut:], hashes[cut:])])
+    everywhere = repetitions([KeyedRows(0, Keys(one, hashes))])
+    found = repeats_after([Keys(one[:cut], hashes[:cut])], [KeyedRows(cut, Keys(one[cut:], hashes[cut:]))])
     assert found.tolist() == [place for place in everywhere.tolist() if place >= cut]
 
 

@@ -33,7 +33,7 @@ from plaza_lake.verdict_join import name_of
 
 from plaza_quality.kernels.hashing import Keys, Seeds
 from plaza_quality.kernels.kinds import counted
-from plaza_quality.kernels.repeated import Positions, present, repeats_after, repetitions
+from plaza_quality.kernels.repeated import KeyedRows, Positions, repeats_after, repetitions
 from plaza_quality.kernels.scan import Said, Task, judge_files
 from plaza_quality.storage import kept_values
 
@@ -193,7 +193,7 @@ class _Run:
             if isinstance(judge.judgement, First) and judge.task is not None:
                 new = [file for file in self._files if number in file.said]
                 old = [file for file in self._files if number not in file.said]
-                if self._only_appended and all(file.number >= len(old) for file in new):
+                if old and self._only_appended and all(file.number >= len(old) for file in new):
                     again = repeats_after(
                         (self._keys(file, number) for file in old), self._parts(new, number)
                     )
@@ -202,15 +202,8 @@ class _Run:
                     again = repetitions(self._parts(self._files, number))
                     self._repeated(self._files, number, again)
 
-    def _parts(
-        self, files: Iterable[_File], number: int
-    ) -> list[tuple[Positions, NDArray[np.uint64], NDArray[np.uint64]]]:
-        return [
-            present(
-                self._keys(file, number), np.arange(file.rows, dtype=np.int64) | (file.number << ROW_BITS)
-            )
-            for file in files
-        ]
+    def _parts(self, files: Iterable[_File], number: int) -> list[KeyedRows]:
+        return [KeyedRows(file.number << ROW_BITS, self._keys(file, number)) for file in files]
 
     def _keys(self, file: _File, number: int) -> Keys:
         if number in file.said:
