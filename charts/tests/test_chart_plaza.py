@@ -47,6 +47,7 @@ EVERYTHING: dict[str, Any] = {
         "dashboard": True,
     },
     "defaults": {"autoscaling": True},
+    "spark": {"existingSecret": "spark"},
     "operator": {"enabled": True},
     "gateway": {
         "trustedProxies": ["10.0.0.0/8"],
@@ -243,6 +244,19 @@ def test_a_service_gets_variables_that_its_settings_know(name: str) -> None:
             if field.is_required()
         }
         assert needed <= told, name
+
+
+def test_quality_alone_reaches_spark_and_only_when_told_where() -> None:
+    for values, wanted in ((LEAST, set()), (EVERYTHING, {"plaza-quality"})):
+        objects = rendered(values)
+        policies = of(objects, "NetworkPolicy").items()
+        ports = {
+            n: [port["port"] for rule in p["spec"].get("egress") or [] for port in rule["ports"]]
+            for n, p in policies
+        }
+        assert {name for name, found in ports.items() if 15002 in found} == wanted
+        told = environment(service_pod(objects, "quality")["containers"][0])
+        assert ("PLAZA_SPARK_CONNECT" in told) == bool(wanted)
 
 
 @pytest.mark.parametrize("face", ["public", "internal"])

@@ -85,6 +85,13 @@ class Files:
         """Where engines read it, while it is `opened`: always the same for an address."""
         return str(self.store.path(self.key(uri)))
 
+    def address(self, path: str) -> str:
+        """The inverse: of a file that engines read there. Raises `UnreachableFile`."""
+        key = self.store.key(Path(path))
+        if key is None:
+            raise UnreachableFile(f"{path} is no file of the lake", remedy="Take paths of `path`.")
+        return self.uri(key)
+
     def opened(self, paths: Iterable[str]) -> AbstractContextManager[None]:
         """While these files can be read; other paths than those of `path` are nobody's care here. Raises
         FileNotFoundError, and as `Store.held`."""

@@ -33,7 +33,7 @@ from plaza_lake.render import column, read_parquet, to_sql
 from plaza_lake.scan import whole
 from plaza_lake.tables import Lake
 
-_UNREASONABLE: Final = (
+UNREASONABLE: Final = (
     duckdb.BinderException,
     duckdb.ConversionException,
     duckdb.InvalidInputException,
@@ -100,7 +100,7 @@ def evaluated(
         with batches:
             for batch in batches:
                 found.add(batch)
-    except _UNREASONABLE as error:
+    except UNREASONABLE as error:
         _find_culprit(opened, plan, error)
     return found.judged(plan.access, aggregates, combinations)
 
@@ -177,11 +177,12 @@ def _find_culprit(opened: duckdb.DuckDBPyConnection, plan: Plan, error: Exceptio
                 query = opened.sql(to_sql(_grouped(alone, [], 0)))
                 if reading:
                     query.fetchall()
-            except _UNREASONABLE as own:
-                raise NotEvaluable(number, _first_line(own)) from own
+            except UNREASONABLE as own:
+                raise NotEvaluable(number, first_line(own)) from own
     raise error
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """The first words of what the engine complains of."""
     words = str(error).split("\n", 1)[0].split()
     return " ".join(words[:_TOLD])

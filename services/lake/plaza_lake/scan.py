@@ -110,11 +110,11 @@ def judge_parts(
         lake.files.opened([scan.paths[number] for number in chosen]),
         ThreadPoolExecutor(lake.settings.threads, thread_name_prefix="scan") as pool,
     ):
-        work = [(number, *each) for number in chosen for each in _groups(scan.metadata[number])]
+        work = [(number, *each) for number in chosen for each in groups_of(scan.metadata[number])]
         return list(pool.map(lambda at: judge(_part(scan, schema, *at)), work))
 
 
-def _groups(metadata: pq.FileMetaData) -> Iterator[tuple[int, int]]:
+def groups_of(metadata: pq.FileMetaData) -> Iterator[tuple[int, int]]:
     """Each row group with the number of its first row."""
     first = 0
     for group in range(metadata.num_row_groups):
@@ -123,22 +123,29 @@ def _groups(metadata: pq.FileMetaData) -> Iterator[tuple[int, int]]:
 
 
 def _part(scan: Scan, schema: TableSchema, number: int, group: int, first: int) -> Part:
-    metadata = scan.metadata[number]
+    # A reader of its own for each part: readers are not safe to share.
+    columns = read_group(scan.paths[number], scan.metadata[number], schema, group)
+    return Part(number, first, columns)
+
+
+def read_group(
+    source: str | pa.NativeFile, metadata: pq.FileMetaData, schema: TableSchema, group: int
+) -> pa.Table:
+    """These columns of one row group of a file; one that the file does not have is absent in all rows."""
     there = set(metadata.schema.names)
     texts = {column.name for column in schema.columns if column.type is FieldType.STRING}
-    # A reader of its own for each part: readers are not safe to share.
     with pq.ParquetFile(
-        scan.paths[number], metadata=metadata, read_dictionary=_shared(metadata.row_group(group), texts)
+        source, metadata=metadata, read_dictionary=_shared(metadata.row_group(group), texts)
     ) as reader:
         read = reader.read_row_group(
             group, [name for name in schema.names if name in there], use_threads=False
         )
-        rows = metadata.row_group(group).num_rows
+    rows = metadata.row_group(group).num_rows
     columns = [
         read.column(column.name) if column.name in there else pa.nulls(rows, arrow_type(column.type))
         for column in schema.columns
     ]
-    return Part(number, first, pa.table(columns, names=list(schema.names)))
+    return pa.table(columns, names=list(schema.names))
 
 
 def _shared(group: pq.RowGroupMetaData, texts: set[str]) -> list[str]:

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
+import socket
+import subprocess
+import sys
+import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -30,6 +37,7 @@ from plaza_quality.domain.scores import LightProfile
 from plaza_quality.rpc.build import SPEC
 from plaza_quality.rpc.peers import registered
 from plaza_quality.rpc.servicer import QualityServicer
+from plaza_quality.spark.server import Spark
 from plaza_quality.storage.failing_rows import JudgedAgain
 from plaza_quality.storage.versions import Grading
 from plaza_quality.usecases.assessing import Assessing
@@ -251,7 +259,7 @@ async def new_quality(
     database = Database(quality_url, SPEC.schema)
     outbox = Outbox(database, SPEC.name, SPEC.routes, cast(Peers, None), cast(ServiceTokens, None))
 
-    def make(policy: Any = None) -> Quality:
+    def make(policy: Any = None, spark: Spark | None = None) -> Quality:
         world = World(
             database=database,
             policy=policy or Rights({"data-officer": RIGHTS}),
@@ -263,6 +271,7 @@ async def new_quality(
             failing=JudgedAgain(lake, peer.granter.verifier),
             profile=LightProfile(),
             principal="services/plaza-quality",
+            spark=spark,
         )
         sink = EventSink(database, handlers(Ordering(world)))
         return Quality(dataset_name, QualityServicer(world), world, sink, peer, stage)
@@ -275,3 +284,36 @@ async def new_quality(
 @pytest.fixture
 def quality(new_quality: Callable[..., Quality]) -> Quality:
     return new_quality()
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator[Spark]:
+    """Sail, a Spark Connect server from a wheel, as a process of its own with two threads; or the one that
+    PLAZA_TEST_SPARK_CONNECT names."""
+    if url := os.environ.get("PLAZA_TEST_SPARK_CONNECT"):
+        yield Spark(url, partitions=2)
+        return
+    for package in ("pysail", "pyspark"):
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"{package} is not installed: nothing is tested on Spark Connect")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = ("-m", "pysail", "spark", "server", "--ip", "127.0.0.1", "--port", str(port))
+    options = {"SAIL_EXECUTION__DEFAULT_PARALLELISM": "2", "RUST_LOG": "error", "OMP_NUM_THREADS": "1"}
+    server = subprocess.Popen((sys.executable, *command), env=os.environ | options)
+    try:
+        _wait_for(server, port)
+        yield Spark(f"sc://127.0.0.1:{port}", partitions=2)
+    finally:
+        server.kill()  # it holds nothing, and takes its time to say good-bye
+        server.wait()
+
+
+def _wait_for(server: subprocess.Popen[bytes], port: int) -> None:
+    for _ in range(600):
+        assert server.poll() is None, "the Spark Connect server ended"
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.1)
+    raise AssertionError("the Spark Connect server does not listen")

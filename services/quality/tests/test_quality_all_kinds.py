@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,15 @@ pytestmark = pytest.mark.integration
 
 Quality = Any
 """The fixture's class lives in conftest, which tests do not import."""
+
+
+@pytest.fixture(params=["here", "spark"])
+def anywhere(request: pytest.FixtureRequest, new_quality: Callable[..., Quality]) -> Quality:
+    """The service without and with a Spark Connect server that judges all tables."""
+    spark = request.getfixturevalue("spark") if request.param == "spark" else None
+    return new_quality(spark=spark)
+
+
 PEOPLE = TableSchema(
     (
         Column("id", FieldType.INTEGER),
@@ -72,9 +82,9 @@ def reasons(found: pb.Assessment) -> dict[str, str]:
     return {each.rule.id: each.reason for each in found.rules}
 
 
-async def test_rows_indicators_and_what_breaks_together(quality: Quality) -> None:
-    quality.rules(CARD, LONG, CODE, ORDER)
-    found = await quality.assessed(
+async def test_rows_indicators_and_what_breaks_together(anywhere: Quality) -> None:
+    anywhere.rules(CARD, LONG, CODE, ORDER)
+    found = await anywhere.assessed(
         [
             person(1),
             person(2, card="110101199003078030", code="ab12"),
@@ -103,20 +113,20 @@ async def test_rows_indicators_and_what_breaks_together(quality: Quality) -> Non
     assert [each.indicator for each in found.rules] == ["0302", "0302", "0302", "0305"]
 
 
-async def test_what_rules_are_held_against_stays_with_the_assessment(quality: Quality) -> None:
-    other = quality.name.replace("/air", "/register")
-    quality.commit([person(number) for number in (1, 2)], PEOPLE, other)
-    quality.commit([person(3)], PEOPLE, other)
+async def test_what_rules_are_held_against_stays_with_the_assessment(anywhere: Quality) -> None:
+    other = anywhere.name.replace("/air", "/register")
+    anywhere.commit([person(number) for number in (1, 2)], PEOPLE, other)
+    anywhere.commit([person(3)], PEOPLE, other)
     codes = [ListedCode("AB12", "", ""), ListedCode("AB13", "", "2001")]
-    quality.peer.code_lists["codeLists/c"] = ("codeLists/c/versions/2024", codes)
-    quality.peer.dataset.contract.fields.add(name="code", code_list="codeLists/c")
-    quality.rules(
+    anywhere.peer.code_lists["codeLists/c"] = ("codeLists/c/versions/2024", codes)
+    anywhere.peer.dataset.contract.fields.add(name="code", code_list="codeLists/c")
+    anywhere.rules(
         {"id": "known", "referential": {"fields": ["id", "card"], "dataset": other}},
         {"id": "listed", "inCodeList": {"field": "code"}},
         {"id": "current", "inCodeList": {"field": "code", "currentOnly": True}},
         {"id": "missing", "inCodeList": {"field": "code", "codeList": "codeLists/gone"}},
     )
-    found = await quality.assessed(
+    found = await anywhere.assessed(
         [person(1), person(2, card="x"), person(3, card=None, code="AB13"), person(9, code="-")], PEOPLE
     )
     assert counts(found) == {
@@ -167,8 +177,8 @@ async def test_a_rule_does_not_look_into_what_its_department_may_not_have(qualit
     assert ("grant", closed, 0) not in quality.peer.asked
 
 
-async def test_accuracy_against_an_authoritative_source(quality: Quality) -> None:
-    other = f"departments/{quality.name.split('/')[1]}/datasets/register"
+async def test_accuracy_against_an_authoritative_source(anywhere: Quality) -> None:
+    other = f"departments/{anywhere.name.split('/')[1]}/datasets/register"
     register = TableSchema(
         (
             Column("number", FieldType.INTEGER),
@@ -177,7 +187,7 @@ async def test_accuracy_against_an_authoritative_source(quality: Quality) -> Non
         )
     )
     rows = [(1, 1.05, " A"), (2, 9.0, "a"), (3, 3.0, None), (4, 1.0, "a"), (4, 1.0, "a")]
-    quality.commit([dict(zip(register.names, row, strict=True)) for row in rows], register, other)
+    anywhere.commit([dict(zip(register.names, row, strict=True)) for row in rows], register, other)
     agrees = {
         "dataset": other,
         "key": ["id"],
@@ -188,12 +198,12 @@ async def test_accuracy_against_an_authoritative_source(quality: Quality) -> Non
         "foldCase": True,
         "foldBlanks": True,
     }
-    quality.rules(
+    anywhere.rules(
         {"id": "right", "agreesWith": agrees},
         {"id": "lacking", "agreesWith": agrees | {"otherFields": ["points", "gone"]}},
         {"id": "odd", "agreesWith": agrees | {"otherFields": ["word", "points"]}},
     )
-    found = await quality.assessed(
+    found = await anywhere.assessed(
         [person(1, code="a"), person(2, code="a"), person(3), person(4), person(5), person(5)], PEOPLE
     )
     assert counts(found) == {"right": (1, 1, 4), "lacking": (0, 0, 6), "odd": (0, 0, 6)}
@@ -202,25 +212,25 @@ async def test_accuracy_against_an_authoritative_source(quality: Quality) -> Non
     assert list(found.rules[0].compared_with) == [f"{other}/versions/1"]
     (indicator,) = found.indicators
     assert (indicator.indicator, indicator.numerator, indicator.denominator) == ("0301", 1, 2)
-    later = await quality.assessed([person(1, code="a")], PEOPLE)
+    later = await anywhere.assessed([person(1, code="a")], PEOPLE)
     assert counts(later)["right"] == (0, 1, 6), "what is appended makes a key stand twice"
 
 
-async def test_tables_against_the_version_before(quality: Quality) -> None:
-    quality.peer.dataset.update_cycle = catalogue_pb2.UPDATE_CYCLE_DAILY
-    quality.rules(
+async def test_tables_against_the_version_before(anywhere: Quality) -> None:
+    anywhere.peer.dataset.update_cycle = catalogue_pb2.UPDATE_CYCLE_DAILY
+    anywhere.rules(
         {"id": "rows", "rowCount": {"minimum": 1, "growthPercent": 50}},
         {"id": "drift", "drift": {"field": "score", "limit": 0.2, "bins": 4}},
         {"id": "words", "drift": {"field": "code", "limit": 0.2}},
         {"id": "fresh", "freshness": {"field": "begun"}},
     )
     now = datetime.now(UTC)
-    first = await quality.assessed([person(n, begun=now) for n in range(20)], PEOPLE)
+    first = await anywhere.assessed([person(n, begun=now) for n in range(20)], PEOPLE)
     assert counts(first) == {"rows": (1, 0, 0), "drift": (0, 0, 1), "words": (0, 0, 1), "fresh": (1, 0, 0)}
     assert reasons(first)["drift"] == "version_before_missing"
-    second = await quality.assessed([person(n, score=-1.0, begun=now) for n in range(11)], PEOPLE)
+    second = await anywhere.assessed([person(n, score=-1.0, begun=now) for n in range(11)], PEOPLE)
     assert counts(second) == {"rows": (0, 1, 0), "drift": (0, 1, 0), "words": (1, 0, 0), "fresh": (1, 0, 0)}
-    before = [f"{quality.name}/versions/1"]
+    before = [f"{anywhere.name}/versions/1"]
     assert [list(each.compared_with) for each in second.rules] == [before, before, before, []]
     rows, drift, *_ = second.rules
     assert (rows.measure.value, rows.measure.maximum, rows.measure.unit) == (31, 30, "rows")
@@ -229,8 +239,8 @@ async def test_tables_against_the_version_before(quality: Quality) -> None:
     assert (second.rows, second.rows_passed) == (31, 31), "no row breaks a rule about the table"
 
 
-async def test_what_the_engine_cannot_evaluate_stops_no_other_rule(quality: Quality) -> None:
-    quality.rules(
+async def test_what_the_engine_cannot_evaluate_stops_no_other_rule(anywhere: Quality) -> None:
+    anywhere.rules(
         {"id": "bad", "expression": {"expression": "card > begun - begun"}},
         CARD,
         {"id": "worse", "pattern": {"field": "code", "pattern": "(?=x)"}},
@@ -239,7 +249,7 @@ async def test_what_the_engine_cannot_evaluate_stops_no_other_rule(quality: Qual
         {"id": "text", "conditional": {"when": "card > 1 2", "then": "id > 0"}},
         {"id": "gone", "conditional": {"when": "gone > 1", "then": "id > 0"}},
     )
-    found = await quality.assessed([person(1), person(2)], PEOPLE)
+    found = await anywhere.assessed([person(1), person(2)], PEOPLE)
     assert counts(found) == {
         "bad": (0, 0, 2),
         "card": (2, 0, 0),

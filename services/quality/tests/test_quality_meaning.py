@@ -12,6 +12,7 @@ from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -21,8 +22,9 @@ from plaza_lake.access import Access
 from plaza_lake.fields import Column, FieldType, TableSchema
 from plaza_lake.judge import evaluated
 from plaza_lake.judged import Judged
-from plaza_lake.judgements import WORD, Plan
+from plaza_lake.judgements import ROW_BITS, WORD, Plan
 from plaza_lake.render import to_sql
+from plaza_lake.row_bits import rows_in
 from plaza_lake.schema import arrow_schema
 from plaza_lake.versions import VersionInfo
 from plaza_quality.domain.around import Around, CodeList
@@ -42,6 +44,10 @@ from plaza_quality.domain.checks import (
     NotNull,
     Unique,
 )
+from plaza_quality.kernels.hashing import Seeds
+from plaza_quality.spark.judge import Answer, Group, judge_on_spark
+from plaza_quality.spark.sent import Asked
+from plaza_quality.spark.server import Spark
 from plaza_quality.storage.rows import ByRow, prepared
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -389,6 +395,55 @@ def test_counts_combinations_and_examples_follow_from_the_verdicts(
         failing = [at for at, verdict in enumerate(by_rule[number % len(wanted)]) if verdict is False]
         places = [(0, at) if at < middle else (1, at - middle) for at in failing[:examples]]
         assert [(plan.access.paths.index(place.file), place.row) for place in each] == places
+
+
+@pytest.mark.integration
+@settings(max_examples=30, deadline=None)
+@given(st.lists(checks, min_size=1, max_size=12), tables)
+@example([InRange("x", 0, None), InRange("x", None, 0)], [{"x": math.nan}])
+@example(
+    [Unique(("x",)), Monotone("x", "x", (), False, True)],
+    [{"x": 0.0}, {"x": -0.0}, {"x": math.nan}, {"x": math.nan}],
+)
+@example(
+    [Monotone("s", "s", (), True, False), Monotone("s", "t", ("b", "x"), False, True), Unique(("s", "b"))],
+    [
+        {"s": "𠀀"},
+        {"s": "\uffff", "t": NOW},
+        {"s": "é", "t": NOW, "x": math.nan},
+        {"s": "é", "t": NOW, "x": math.nan},
+    ],
+)
+@example([Expression("n + n > 0"), InCodeList("n", "codeLists/c", False)] * 33, [{"n": 2**63 - 1}, {"n": 1}])
+def test_spark_says_what_plain_python_says(
+    spark: Spark, folder: Path, wanted: list[Check], table: list[Row]
+) -> None:
+    whole = [dict.fromkeys("xynsbdt") | row for row in table]
+    plan = planned(wanted, whole, folder)
+    asked = [Asked(check, each, hashed=False) for check, each in zip(wanted, plan.judgements, strict=True)]
+    group = Group((0, 1), tuple(range(len(wanted))), ())
+    answer = judge_on_spark(spark, plan.access, {}, asked, [group], Seeds.drawn(), AROUND, str)
+    assert sum(file.rows for file in answer.files.values()) == len(whole)
+    for number, check in enumerate(wanted):
+        assert told(answer, number) == reference(check, whole), check
+
+
+def told(answer: Answer, task: int) -> list[Verdict]:
+    """Over both files."""
+    found: list[Verdict] = []
+    for number, file in sorted(answer.files.items()):
+        verdicts_: list[Verdict] = [True] * file.rows
+        said = file.said[task]
+        for bits, verdict in ((said.silent_bits, None), (said.failed_bits, False)):
+            for row in [] if bits is None else rows_in(bits, file.rows).tolist():
+                verdicts_[row] = verdict
+        assert (said.failed, said.silent) == (verdicts_.count(False), verdicts_.count(None))
+        for position in answer.failing.get(task, np.empty(0, np.int64)).tolist():
+            if position >> ROW_BITS == number:
+                assert verdicts_[position & ((1 << ROW_BITS) - 1)] is True
+                verdicts_[position & ((1 << ROW_BITS) - 1)] = False
+        found += verdicts_
+    return found
 
 
 def expect_counts(found: Judged, verdicts: list[list[Verdict]], rows: int) -> None:

@@ -47,7 +47,8 @@ from plaza_quality.domain.checks import (
 )
 from plaza_quality.rpc.verdicts import VerdictServicer
 from plaza_quality.rpc.work_orders import WorkOrderServicer
-from plaza_quality.storage import judging, verdict_documents
+from plaza_quality.spark.server import Spark
+from plaza_quality.storage import judging, rows, verdict_documents
 from plaza_quality.storage.rows import Outcome, judged
 from plaza_quality.usecases.assessing import Assessing
 from plaza_testing.callers import person
@@ -129,10 +130,10 @@ class World:
         files = [self.quality.stage(taken, KEYED)]
         commit_batch(self.quality.world.lake, self.name, KEYED, f"b{self.fresh}", files, mode=mode)
 
-    def judge(self, before: Verdicts | None) -> tuple[Outcome, Verdicts]:
+    def judge(self, before: Verdicts | None, spark: Spark | None = None) -> tuple[Outcome, Verdicts]:
         token = self.quality.peer.granter(dataset=self.name, purpose="assess")
         lake, grants = self.quality.world.lake, self.quality.world.grants
-        outcome = judged(lake, grants, token, self.checks, self.around(), before, keep=True)
+        outcome = judged(lake, grants, token, self.checks, self.around(), before, keep=True, spark=spark)
         rules = [(contract_pb2.QualityRule(id=f"r{n}"), check) for n, check in enumerate(self.checks)]
         return outcome, verdict_documents.document(outcome, rules, number=1, rule_set=1, moment=self.moment)
 
@@ -155,18 +156,39 @@ class World:
         return found
 
 
-def test_step_by_step_is_at_once(quality: Quality, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After whatever happened to table, rules, code lists and clock."""
+@pytest.mark.parametrize(("where", "examples"), [("here", 10), ("spark", 3)])
+def test_step_by_step_is_at_once(
+    quality: Quality,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+    where: str,
+    examples: int,
+) -> None:
+    """After whatever happened to table, rules, code lists and clock; on Spark, too, now and then."""
     runs = iter(range(10**6))
+    there = request.getfixturevalue("spark") if where == "spark" else None
 
-    @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
-    @given(first=loads, what=st.lists(steps, min_size=2, max_size=6), few_kinds=st.booleans())
-    def check(first: dict[int, dict[str, Any]], what: list[tuple[str, Any]], few_kinds: bool) -> None:
+    @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(
+        first=loads,
+        what=st.lists(steps, min_size=2, max_size=6),
+        few_kinds=st.booleans(),
+        many_keys=st.booleans(),
+        here=st.sets(st.integers(0, 6), max_size=3),
+    )
+    def check(
+        first: dict[int, dict[str, Any]],
+        what: list[tuple[str, Any]],
+        few_kinds: bool,
+        many_keys: bool,
+        here: set[int],
+    ) -> None:
         monkeypatch.setattr(judging, "_KINDS_TOLD", 1 if few_kinds else 2000)
+        monkeypatch.setattr(rows, "_MOST_KEYS", 1 if many_keys else 1000)
         world = World(quality, f"{quality.name}{next(runs)}")
         world.load(LoadMode.APPEND, first)
-        _, world.known = world.judge(None)
-        for step, argument in what:
+        _, world.known = world.judge(None, there)
+        for place, (step, argument) in enumerate(what):
             match step:
                 case "append" | "upsert" | "replace":
                     world.load(LoadMode(step), argument)
@@ -178,7 +200,7 @@ def test_step_by_step_is_at_once(quality: Quality, monkeypatch: pytest.MonkeyPat
                     world.codes = argument
                 case "later":
                     world.moment += timedelta(hours=argument)
-            outcome, world.known = world.judge(world.known)
+            outcome, world.known = world.judge(world.known, None if place in here else there)
             again, everything = world.judge(None)
             assert outcome.counted == again.counted, step
             assert [file.name for file in world.known.files] == [file.name for file in everything.files]
@@ -199,6 +221,31 @@ def test_an_append_reads_its_own_file_only(quality: Quality, monkeypatch: pytest
         world.load(LoadMode.APPEND, {1: {"x": 1.0, "n": number, "s": "a", "t": NOW}})
         _, world.known = world.judge(world.known)
     assert seen == [[0], [1], [2]]
+
+
+def test_an_append_sends_its_own_file_only(
+    quality: Quality, spark: Spark, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But for the order; what is known already goes nowhere."""
+    seen: list[list[tuple[tuple[int, ...], int]]] = []
+    real = judging.judge_on_spark
+
+    def noted(*given: Any) -> Any:
+        seen.append([(group.files, len(group.tasks)) for group in given[4]])
+        return real(*given)
+
+    monkeypatch.setattr(judging, "judge_on_spark", noted)
+    for name in ("judge_files", "not_passing", "aggregates_by_file"):
+        monkeypatch.setattr(judging, name, None)
+    world = World(quality, quality.name)
+    for number in range(2):
+        world.load(LoadMode.APPEND, {1: {"x": 1.0, "n": number, "s": "a", "t": NOW}})
+        _, world.known = world.judge(world.known, spark)
+    judges = len(CHECKS) - 2
+    assert seen == [[((0,), judges)], [((0,), 1), ((1,), judges)]]
+    world.checks = [check for check in CHECKS if not isinstance(check, Monotone)]
+    world.judge(world.known, spark)
+    assert len(seen) == 2
 
 
 RULES = [

@@ -64,6 +64,7 @@ async def build(settings: QualitySettings, runtime: Runtime) -> Parts:
         profile=LightProfile(),
         principal=f"services/{settings.client_id}",
         zone=ZoneInfo(settings.time_zone),
+        spark=settings.spark(),
     )
     runtime.jobs.register(JOB, Assessing(world).assess, max_attempts=MAX_ATTEMPTS)
     sources = SourcesPeer(runtime.peers, runtime.tokens)

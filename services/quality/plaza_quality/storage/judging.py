@@ -4,6 +4,7 @@ Files never change. What a judge of single rows said of one holds as long as the
 judge that knows the moment, until the first failing value is no longer in the future. Which rows repeat a key depends
 on the files before: after an append the new keys are looked for among the kept hashes of the old ones, else all hashes
 are compared anew. What looks further (order) is asked of the engine each time. So the answer is that of a full run.
+What is not known may be asked of Spark instead, which says the same.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from plaza_kit.grants import GrantVerifier
 from plaza_lake import row_bits, verdict_files
 from plaza_lake.access import Access
-from plaza_lake.judge import aggregates_by_file
+from plaza_lake.judge import aggregates_by_file, planned
 from plaza_lake.judged import merged
 from plaza_lake.judged_rows import not_passing
 from plaza_lake.judgements import ROW_BITS, WORD, Agrees, Ascending, First, Judgement, Mergeable
@@ -31,10 +32,16 @@ from plaza_lake.tables import Lake
 from plaza_lake.verdict_files import FileJudge, FileVerdicts, Side, Together, Verdicts, column_of
 from plaza_lake.verdict_join import name_of
 
+from plaza_quality.domain.around import Around
+from plaza_quality.domain.checks import Check
 from plaza_quality.kernels.hashing import Keys, Seeds
 from plaza_quality.kernels.kinds import counted
+from plaza_quality.kernels.parts import Said, Task
 from plaza_quality.kernels.repeated import KeyedRows, Positions, repeats_after, repetitions
-from plaza_quality.kernels.scan import Said, Task, judge_files
+from plaza_quality.kernels.scan import judge_files
+from plaza_quality.spark.judge import Group, judge_on_spark
+from plaza_quality.spark.sent import Asked
+from plaza_quality.spark.server import Spark
 from plaza_quality.storage import kept_values
 
 _KINDS_TOLD: Final = 2_000
@@ -48,9 +55,10 @@ class Judge:
 
     hash: str
     """Of all of that, but for the moment."""
+    check: Check
     judgement: Judgement
     task: Task | None
-    """None: only the engine can."""
+    """None: only the engine can, or Spark."""
     bound: int | None = None
     """The greatest value that passes, of one that knows the moment."""
 
@@ -58,6 +66,11 @@ class Judge:
     def looks_around(self) -> bool:
         """At rows of other files too."""
         return isinstance(self.judgement, First | Ascending | Agrees)
+
+    @property
+    def stays_here(self) -> bool:
+        """With our own engine, wherever all else is judged."""
+        return isinstance(self.judgement, Agrees)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,19 +113,28 @@ def judge_version(
     judges: Sequence[Judge],
     aggregates: Mapping[str, Mergeable],
     before: Verdicts | None,
+    around: Around,
     *,
     keep: bool,
+    spark: Spark | None = None,
 ) -> Found:
     """What all judges say of the version that the grant opens (`access`: all its rows). `before`: verdicts of this
     version or of one before it; None: nothing is known. `keep`: the bits are kept, so that `Found.files` can be read.
+    `spark`: what is not known is asked there.
 
-    Blocking. Raises duckdb.Error or pyarrow.ArrowInvalid for what cannot be evaluated.
+    Blocking. Raises duckdb.Error or pyarrow.ArrowInvalid for what cannot be evaluated, `SparkUnavailable`,
+    `SparkFailed`.
     """
     run = _Run(lake, verifier, grant, access, tuple(judges), before, keep)
-    run.judge_rows()
-    run.judge_keys()
-    run.ask_engine()
-    values = run.aggregate(aggregates)
+    if spark is None:
+        run.judge_rows()
+        run.judge_keys()
+        run.ask_engine(number for number, judge in enumerate(judges) if judge.task is None)
+        values = run.aggregate(aggregates)
+    else:
+        values = run.ask_spark(spark, around, aggregates)
+        run.judge_keys()
+        run.ask_engine(number for number, judge in enumerate(judges) if judge.stays_here)
     return run.found(values, aggregates)
 
 
@@ -197,10 +219,10 @@ class _Run:
                     again = repeats_after(
                         (self._keys(file, number) for file in old), self._parts(new, number)
                     )
-                    self._repeated(new, number, again)
+                    self._failing(new, number, again)
                 else:
                     again = repetitions(self._parts(self._files, number))
-                    self._repeated(self._files, number, again)
+                    self._failing(self._files, number, again)
 
     def _parts(self, files: Iterable[_File], number: int) -> list[KeyedRows]:
         return [KeyedRows(file.number << ROW_BITS, self._keys(file, number)) for file in files]
@@ -212,10 +234,10 @@ class _Run:
             return keys
         return read_keys(self._lake, self._dataset, file.known[number].keys, file.rows)
 
-    def _repeated(self, files: Iterable[_File], number: int, again: Positions) -> None:
+    def _failing(self, files: Iterable[_File], number: int, found: Positions) -> None:
         for file in files:
-            low, high = np.searchsorted(again, (file.number << ROW_BITS, (file.number + 1) << ROW_BITS))
-            rows = again[low:high] & ((1 << ROW_BITS) - 1)
+            low, high = np.searchsorted(found, (file.number << ROW_BITS, (file.number + 1) << ROW_BITS))
+            rows = found[low:high] & ((1 << ROW_BITS) - 1)
             bits = row_bits.of_rows(rows, file.rows) if len(rows) else None
             if number in file.said:
                 file.said[number] = replace(file.said[number], failed=len(rows), failed_bits=bits)
@@ -224,9 +246,8 @@ class _Run:
                 silent = self._kept(known, number, Side.SILENT)
                 file.said[number] = Said(len(rows), known.silent, bits, silent)
 
-    def ask_engine(self) -> None:
+    def ask_engine(self, asked: Iterable[int]) -> None:
         """What no kernel can."""
-        asked = [number for number, judge in enumerate(self._judges) if judge.task is None]
         unknown: dict[tuple[int, ...], list[int]] = {}
         for number in asked:
             around = self._judges[number].looks_around
@@ -248,15 +269,57 @@ class _Run:
                         row[mine & failed], row[mine & silent], self._files[file].rows
                     )
 
+    def ask_spark(
+        self, spark: Spark, around: Around, aggregates: Mapping[str, Mergeable]
+    ) -> dict[int, dict[str, object]]:
+        """All that is not known, hashes of keys among it; the answer as that of `aggregate`."""
+        nodes = {repr(node): node for node in aggregates.values()}
+        values = {file.number: _known_values(file, nodes) for file in self._files}
+        sent = [number for number, judge in enumerate(self._judges) if not judge.stays_here]
+        unknown: dict[tuple[tuple[int, ...], tuple[str, ...]], list[int]] = {}
+        for file in self._files:
+            tasks = tuple(task for task, number in enumerate(sent) if number not in file.known)
+            keys = tuple(key for key in nodes if key not in values[file.number])
+            if tasks or keys or file.before is None:
+                unknown.setdefault((tasks, keys), []).append(file.number)
+        if not unknown:
+            return values
+        judges = [self._judges[number] for number in sent]
+        plan = planned(self._lake, self._verifier, self._grant, [each.judgement for each in judges])
+        for node in aggregates.values():
+            self._access.check(node)
+        answer = judge_on_spark(
+            spark,
+            self._access,
+            plan.others,
+            [Asked(each.check, each.judgement, hashed=each.task is not None) for each in judges],
+            [
+                Group(tuple(files), tasks, tuple(nodes[key] for key in keys))
+                for (tasks, keys), files in unknown.items()
+            ],
+            self._seeds,
+            around,
+            self._lake.files.address,
+        )
+        for (tasks, keys), files in unknown.items():
+            for file in (self._files[number] for number in files):
+                found = answer.files[file.number]
+                file.rows = found.rows
+                file.said.update(zip((sent[task] for task in tasks), found.said, strict=True))
+                told = zip(keys, answer.values.get(file.number, ()), strict=False)
+                values[file.number] |= {key: kept_values.written(value) for key, value in told}
+        for task, positions in answer.failing.items():
+            number = sent[task]
+            self._failing((file for file in self._files if number in file.said), number, positions)
+        return values
+
     def aggregate(self, aggregates: Mapping[str, Mergeable]) -> dict[int, dict[str, object]]:
         """By file and by what is asked, as it is kept."""
         nodes = {repr(node): node for node in aggregates.values()}
-        found: dict[int, dict[str, object]] = {}
+        found = {file.number: _known_values(file, nodes) for file in self._files}
         unknown: dict[tuple[str, ...], list[int]] = {}
         for file in self._files:
-            known = {} if file.before is None else file.before.values
-            found[file.number] = {key: known[key] for key in nodes if key in known}
-            missing = tuple(key for key in nodes if key not in known)
+            missing = tuple(key for key in nodes if key not in found[file.number])
             if missing:
                 unknown.setdefault(missing, []).append(file.number)
         for missing, numbers in unknown.items():
@@ -343,6 +406,11 @@ class _Run:
     def _kinds(self, file: FileVerdicts) -> Together:
         failed = {n: self._kept(judge, n, Side.FAILED) for n, judge in enumerate(file.judges)}
         return counted(failed, file.rows)[1]
+
+
+def _known_values(file: _File, wanted: Iterable[str]) -> dict[str, object]:
+    known = {} if file.before is None else file.before.values
+    return {key: known[key] for key in wanted if key in known}
 
 
 def _said(failed: NDArray[np.int64], silent: NDArray[np.int64], rows: int) -> Said:

@@ -55,6 +55,8 @@ from plaza_quality.domain.counting import Counted, Counts, Finding
 from plaza_quality.domain.fitting import absent_fields, unreadable
 from plaza_quality.kernels.checks import latest_of
 from plaza_quality.kernels.scan import task_of
+from plaza_quality.spark.judge import problem_of
+from plaza_quality.spark.server import Spark
 from plaza_quality.storage.judging import Found, Judge, judge_version
 from plaza_quality.storage.meaning.agreement import comparison_of
 from plaza_quality.storage.meaning.rows import row_verdict
@@ -114,13 +116,17 @@ def judged(
     before: Verdicts | None = None,
     *,
     keep: bool = False,
+    spark: Spark | None = None,
 ) -> Outcome:
     """What each check says of the version that the grant opens; one scan for all, of what is not known from `before`.
     A check that the engine cannot evaluate judges nothing, with the reason. `keep`: what is found is kept by file.
+    On Spark where the version has so many rows.
 
-    Blocking. Raises `GrantRefused`, `TableNotFound`, `VersionNotFound`, `RowFilterNotSupported`, `LakeUnavailable`.
+    Blocking. Raises `GrantRefused`, `TableNotFound`, `VersionNotFound`, `RowFilterNotSupported`, `LakeUnavailable`,
+    `SparkUnavailable`, `SparkFailed`.
     """
     access = whole(open_grant(lake, verifier, grant))
+    there = spark if spark is not None and spark.takes(access.version.total_rows) else None
     work = _Work()
     for number, check in enumerate(checks):
         _prepare(work, number, check, access.granted, around, (lake, verifier))
@@ -129,11 +135,17 @@ def judged(
         for number, each in work.by_table.items()
         for name, node in tables.questions(each.check, each.bins).items()
     }
+    if there is not None:
+        for number, each in list(work.by_row.items()):
+            if problem := problem_of(each.judgement, access.granted):
+                _give_up(work, number, checks[number], problem)
     kernels = True
     while True:
         judges, judge_of = _judges(work, checks, access, around, kernels=kernels)
         try:
-            found = judge_version(lake, verifier, grant, access, judges, asked, before, keep=keep)
+            found = judge_version(
+                lake, verifier, grant, access, judges, asked, before, around, keep=keep, spark=there
+            )
             break
         except (duckdb.Error, pa.ArrowInvalid):
             numbers = list(work.by_row)
@@ -141,8 +153,7 @@ def judged(
                 judge(lake, verifier, grant, [work.by_row[number].judgement for number in numbers])
             except NotEvaluable as error:
                 culprit = numbers[error.judgement]
-                work.silent[culprit] = _unjudged(checks[culprit], f"{Silence.NOT_EVALUABLE}: {error.problem}")
-                del work.by_row[culprit]
+                _give_up(work, culprit, checks[culprit], error.problem)
             else:
                 if not kernels:
                     raise
@@ -154,6 +165,11 @@ def judged(
         fields=tuple(frozenset(columns_of_judgement(each.judgement)) for each in judges),
         found=found,
     )
+
+
+def _give_up(work: _Work, number: int, check: Check, problem: str) -> None:
+    work.silent[number] = _unjudged(check, f"{Silence.NOT_EVALUABLE}: {problem}")
+    del work.by_row[number]
 
 
 def _judges(
@@ -173,7 +189,7 @@ def _judges(
             task = None
         bound = latest_of(check, access.granted, around) if isinstance(check, NotFuture) else None
         hash_ = _hash(check, judgement, each.compared_with, access.granted)
-        judges.setdefault(hash_, Judge(hash_, judgement, task, bound))
+        judges.setdefault(hash_, Judge(hash_, check, judgement, task, bound))
         judge_of[number] = hash_
     places = {hash_: place for place, hash_ in enumerate(judges)}
     return list(judges.values()), {number: places[hash_] for number, hash_ in judge_of.items()}

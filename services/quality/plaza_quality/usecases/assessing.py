@@ -45,8 +45,8 @@ class Assessing:
         """Assesses a version that has no assessment of this number or a greater one. Cut off at any point, it may run
         again from the start.
 
-        Raises AioRpcError, GrantRefused, TableNotFound, VersionNotFound, LakeUnavailable, UnknownCheck; the job
-        is then tried again.
+        Raises AioRpcError, GrantRefused, TableNotFound, VersionNotFound, LakeUnavailable, UnknownCheck,
+        SparkUnavailable, SparkFailed; the job is then tried again.
         """
         name = DatasetName.parse(dataset)
         scope = Scope.department(name.department)
@@ -90,12 +90,15 @@ class Assessing:
     def _judged(
         self, name: DatasetName, version: int, grant: str, checks: Sequence[Check], around: Around
     ) -> Outcome:
-        lake, before = self._world.lake, known(self._world.lake, str(name), version)
+        world = self._world
+        before = known(world.lake, str(name), version)
         try:
-            return judged(lake, self._world.grants, grant, checks, around, before, keep=True)
+            return judged(
+                world.lake, world.grants, grant, checks, around, before, keep=True, spark=world.spark
+            )
         except FileNotFoundError:
             # What was kept is not there any more: nothing is known.
-            return judged(lake, self._world.grants, grant, checks, around, keep=True)
+            return judged(world.lake, world.grants, grant, checks, around, keep=True, spark=world.spark)
 
     def _event(
         self, name: DatasetName, version: int, made: Made, opened: Sequence[str], good: int

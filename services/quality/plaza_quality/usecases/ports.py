@@ -20,6 +20,7 @@ from plaza_lake.tables import Lake
 
 from plaza_quality.domain.scores import LightProfile
 from plaza_quality.domain.work_orders import WorkOrderProfile
+from plaza_quality.spark.server import Spark
 from plaza_quality.storage.failing_rows import FailingRows
 from plaza_quality.storage.versions import Grading
 
@@ -99,6 +100,8 @@ class World:
     zone: ZoneInfo = ZONE
     """In which the city's days begin."""
     ordering: WorkOrderProfile = field(default_factory=WorkOrderProfile)
+    spark: Spark | None = None
+    """Judges large tables."""
 
     def now(self) -> datetime:
         """UTC."""
