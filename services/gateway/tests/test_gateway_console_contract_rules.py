@@ -25,6 +25,10 @@ RULES = {
         {"fields": ["a", "b"], "dataset": "departments/x/datasets/y"},
         {"fields": ["z", "b"], "dataset": "departments/x/datasets/y", "otherFields": ["a", "b"]},
     ),
+    "agreesWith": (
+        {"key": ["b"], "fields": ["a"], "dataset": "departments/x/datasets/y"},
+        {"key": ["b"], "fields": ["z"], "dataset": "departments/x/datasets/y", "otherFields": ["a"]},
+    ),
     "notFuture": ({"field": "a"}, {"field": "z"}),
     "monotone": (
         {"field": "b", "orderedBy": "a", "within": ["a"]},
