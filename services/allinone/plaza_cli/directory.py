@@ -6,11 +6,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
-import httpx
 import typer
 
-from .failures import BrokenOff, Refused, WrongUse
-from .files import refuse_existing, whole_file
+from .failures import Refused, WrongUse
+from .files import copy, refuse_existing, whole_file
 from .names import DepartmentOption, resolve_department, short, word
 from .output import Output, count, whole
 from .surroundings import JsonOption, UrlOption, plaza
@@ -79,17 +78,8 @@ def export(
     refuse_existing(output, force)
     chosen = form or (Form.CSV if output.suffix.lower() == ".csv" else Form.XLSX)
     path = f"departments/{resolve_department(here.api, department)}/directory:export"
-    size = 0
-    with whole_file(output) as stream, here.api.stream(path, {"format": chosen.value}) as response:
-        try:
-            for piece in response.iter_bytes():
-                stream.write(piece)
-                size += len(piece)
-        except httpx.HTTPError as error:
-            raise BrokenOff(
-                f"the directory broke off after {count(size, 'byte')}: {error}",
-                remedy="Run the command again.",
-            ) from error
+    with whole_file(output) as stream:
+        size = copy(here.api, path, {"format": chosen.value}, stream.write, "the directory")
     if here.out.as_json:
         here.out.document({"output": str(output), "sizeBytes": size})
     else:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from .failures import WrongUse
+import httpx
+
+from .client import Api, Parameters
+from .failures import BrokenOff, WrongUse
+from .output import count
 
 
 def refuse_existing(path: Path, force: bool) -> None:
@@ -38,3 +42,18 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def copy(api: Api, path: str, query: Parameters, write: Callable[[bytes], object], what: str) -> int:
+    """An answer, piece by piece; its size in bytes. Raises `BrokenOff`; `what`: in its words, "the report"."""
+    size = 0
+    with api.stream(path, query) as response:
+        try:
+            for piece in response.iter_bytes():
+                write(piece)
+                size += len(piece)
+        except httpx.HTTPError as error:
+            raise BrokenOff(
+                f"{what} broke off after {count(size, 'byte')}: {error}", remedy="Run the command again."
+            ) from error
+    return size

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
-import httpx
 import typer
 
 from .client import Api
-from .failures import BrokenOff, WrongUse
-from .files import refuse_existing, whole_file
+from .failures import WrongUse
+from .files import copy, refuse_existing, whole_file
 from .names import DepartmentOption, resolve_department, short, word
 from .output import count, moment, whole
 from .surroundings import JsonOption, Plaza, UrlOption, plaza
@@ -101,17 +100,8 @@ def _report(api: Api, parent: str, month: str, new: bool) -> dict[str, Any]:
 
 
 def _write(api: Api, found: dict[str, Any], output: Path, query: dict[str, str]) -> int:
-    size = 0
-    with whole_file(output) as stream, api.stream(f"{found['name']}:download", query) as response:
-        try:
-            for piece in response.iter_bytes():
-                stream.write(piece)
-                size += len(piece)
-        except httpx.HTTPError as error:
-            raise BrokenOff(
-                f"the report broke off after {count(size, 'byte')}: {error}", remedy="Run the command again."
-            ) from error
-    return size
+    with whole_file(output) as stream:
+        return copy(api, f"{found['name']}:download", query, stream.write, "the report")
 
 
 def _show(here: Plaza, found: dict[str, Any]) -> None:

@@ -7,20 +7,20 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
-import httpx
 import typer
 
-from .failures import BrokenOff, WrongUse
-from .files import whole_file
+from .failures import WrongUse
+from .files import copy, whole_file
 from .ingest import Loaded, load_file, tell
 from .names import DatasetArgument, DatasetName, parse_run, word
 from .output import count, stdout_is_terminal, whole
-from .surroundings import JsonOption, Plaza, UrlOption, plaza
+from .surroundings import JsonOption, UrlOption, plaza
 
 quarantine = typer.Typer(
     no_args_is_help=True, help="Refused rows: look at them, repair and replay them.", rich_markup_mode=None
 )
 
+_RECORDS = "the refused records"
 _ROW = re.compile(
     r"(?:departments/)?([a-z][a-z0-9-]{0,62})/(?:datasets/)?([a-z][a-z0-9-]{0,62})/(?:quarantine/)?"
     r"([0-9a-f-]{36}-[0-9]{1,18})",
@@ -128,10 +128,10 @@ def export(
         if here.out.as_json or (stdout_is_terminal() and not repair):
             what = "are no JSON" if here.out.as_json else "may not suit a terminal"
             raise WrongUse(f"the exact bytes {what}", remedy="Give --output FILE, or a pipe without --json.")
-        _copy(here, path, asked, here.out.piece)
+        copy(here.api, path, asked, here.out.piece, _RECORDS)
         return
     with whole_file(output) as stream:
-        size = _copy(here, path, asked, stream.write)
+        size = copy(here.api, path, asked, stream.write, _RECORDS)
     if here.out.as_json:
         here.out.document({"output": str(output), "sizeBytes": size})
     else:
@@ -195,18 +195,3 @@ def _short_row(found: dict[str, Any]) -> str:
 def _chosen(run: str | None, reason: str | None, field: str | None) -> dict[str, str]:
     wanted = {"run": parse_run(run) if run else "", "reason": reason or "", "field": field or ""}
     return {name: value for name, value in wanted.items() if value}
-
-
-def _copy(here: Plaza, path: str, parameters: dict[str, str], write: Any) -> int:
-    size = 0
-    with here.api.stream(path, parameters) as response:
-        try:
-            for piece in response.iter_bytes():
-                write(piece)
-                size += len(piece)
-        except httpx.HTTPError as error:
-            raise BrokenOff(
-                f"the refused records broke off after {count(size, 'byte')}: {error}",
-                remedy="Run the command again.",
-            ) from error
-    return size

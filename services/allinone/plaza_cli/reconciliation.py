@@ -8,12 +8,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
-import httpx
 import typer
 from typer.core import TyperGroup
 
-from .failures import BrokenOff, Refused, RunFailed, WrongUse
-from .files import refuse_existing, whole_file
+from .failures import Refused, RunFailed, WrongUse
+from .files import copy, refuse_existing, whole_file
 from .names import DatasetName, DepartmentOption, resolve_department, short, without_empty, word
 from .output import Output, count, moment, whole
 from .reconciliation_pairs import column_pairs
@@ -228,17 +227,8 @@ def export(
     chosen = form or (Form.XLSX if output.suffix.lower() == ".xlsx" else Form.CSV)
     path = f"{_run(here, name)}/differences:export"
     asked = {"format": chosen.value, **_narrowed(kind, field)}
-    size = 0
-    with whole_file(output) as stream, here.api.stream(path, asked) as response:
-        try:
-            for piece in response.iter_bytes():
-                stream.write(piece)
-                size += len(piece)
-        except httpx.HTTPError as error:
-            raise BrokenOff(
-                f"the differences broke off after {count(size, 'byte')}: {error}",
-                remedy="Run the command again.",
-            ) from error
+    with whole_file(output) as stream:
+        size = copy(here.api, path, asked, stream.write, "the differences")
     if here.out.as_json:
         here.out.document({"output": str(output), "sizeBytes": size})
     else:

@@ -7,11 +7,10 @@ import uuid
 from pathlib import Path
 from typing import Annotated, Any
 
-import httpx
 import typer
 
-from .failures import BrokenOff, Refused, WrongUse
-from .files import whole_file
+from .failures import Refused, WrongUse
+from .files import copy, whole_file
 from .ingest import Loaded, load_file, tell
 from .names import DatasetName, DepartmentOption, resolve_department, short, without_empty, word
 from .output import count, moment, whole
@@ -185,19 +184,14 @@ def patch(
     """
     here = plaza(context, url, as_json)
     language = "LANGUAGE_EN" if english else "LANGUAGE_ZH"
-    size = 0
-    with (
-        whole_file(output) as stream,
-        here.api.stream(f"{_path(name)}:correctionFile", {"language": language}) as response,
-    ):
-        try:
-            for piece in response.iter_bytes():
-                size += stream.write(piece)
-        except httpx.HTTPError as error:
-            raise BrokenOff(
-                f"the correction file broke off after {count(size, 'byte')}: {error}",
-                remedy="Run the command again.",
-            ) from error
+    with whole_file(output) as stream:
+        size = copy(
+            here.api,
+            f"{_path(name)}:correctionFile",
+            {"language": language},
+            stream.write,
+            "the correction file",
+        )
     if here.out.as_json:
         here.out.document({"output": str(output), "sizeBytes": size})
     else:

@@ -20,7 +20,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from plaza_kit.grants import GrantVerifier
-from plaza_lake import row_bits, verdict_files
+from plaza_lake import row_bits, scalar_texts, verdict_files
 from plaza_lake.access import Access
 from plaza_lake.judge import aggregates_by_file, planned
 from plaza_lake.judged import merged
@@ -42,7 +42,6 @@ from plaza_quality.kernels.scan import judge_files
 from plaza_quality.spark.judge import Group, judge_on_spark
 from plaza_quality.spark.sent import Asked
 from plaza_quality.spark.server import Spark
-from plaza_quality.storage import kept_values
 
 _KINDS_TOLD: Final = 2_000
 """Of rows that fail together, in the entry of one file; more are read from the bits."""
@@ -307,7 +306,7 @@ class _Run:
                 file.rows = found.rows
                 file.said.update(zip((sent[task] for task in tasks), found.said, strict=True))
                 told = zip(keys, answer.values.get(file.number, ()), strict=False)
-                values[file.number] |= {key: kept_values.written(value) for key, value in told}
+                values[file.number] |= {key: scalar_texts.written(value) for key, value in told}
         for task, positions in answer.failing.items():
             number = sent[task]
             self._failing((file for file in self._files if number in file.said), number, positions)
@@ -325,7 +324,9 @@ class _Run:
         for missing, numbers in unknown.items():
             asked = aggregates_by_file(self._lake, self._access, [nodes[key] for key in missing], numbers)
             for number, values in asked.items():
-                found[number] |= {key: kept_values.written(v) for key, v in zip(missing, values, strict=True)}
+                found[number] |= {
+                    key: scalar_texts.written(v) for key, v in zip(missing, values, strict=True)
+                }
         return found
 
     def found(self, values: Mapping[int, dict[str, object]], aggregates: Mapping[str, Mergeable]) -> Found:
@@ -341,7 +342,7 @@ class _Run:
             silent=tuple(sum(file.judges[number].silent for file in files) for number in judges),
             together=self._combined(files),
             values={
-                name: merged(node, _present(kept_values.read(file.values.get(repr(node))) for file in files))
+                name: merged(node, _present(scalar_texts.read(file.values.get(repr(node))) for file in files))
                 for name, node in aggregates.items()
             },
             files=files,

@@ -10,7 +10,6 @@ import base64
 import binascii
 import secrets
 from dataclasses import dataclass
-from datetime import date, datetime
 from typing import Final
 
 import orjson
@@ -18,6 +17,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from plaza_kit.paging import BadPageToken
 from plaza_lake.ir import Scalar
+from plaza_lake.scalar_texts import read, written
 
 from plaza_sharing.domain.deliveries import DeliveryId
 from plaza_sharing.domain.names import exact_uuid
@@ -60,7 +60,7 @@ def seal(mark: Mark, key: bytes, bound: bytes) -> str:
             mark.version,
             mark.before,
             str(mark.delivery) if mark.delivery is not None else "",
-            [_written(value) for value in mark.position],
+            [written(value) for value in mark.position],
             mark.assessment,
         ]
     )
@@ -87,7 +87,7 @@ def unseal(token: str, key: bytes, bound: bytes) -> Mark:
     return Mark(
         version,
         before,
-        tuple(_read(value) for value in position),
+        tuple(read(value) for value in position),
         None if found is None else DeliveryId(found),
         judged[0] if judged else 0,
     )
@@ -100,41 +100,3 @@ def bad_token() -> BadPageToken:
         " and reader as they were",
         facts={"field": "page_token"},
     )
-
-
-def _written(value: Scalar | None) -> list[str] | None:
-    """Type and text, so that every value comes back as itself: a float exactly, NaN too."""
-    match value:
-        case None:
-            return None
-        case bool():
-            return ["bool", "1" if value else ""]
-        case int():
-            return ["int", str(value)]
-        case float():
-            return ["float", value.hex()]
-        case datetime():
-            return ["datetime", value.isoformat()]
-        case date():
-            return ["date", value.isoformat()]
-        case str():
-            return ["str", value]
-
-
-def _read(written: list[str] | None) -> Scalar | None:
-    match written:
-        case None:
-            return None
-        case ["bool", text]:
-            return bool(text)
-        case ["int", text]:
-            return int(text)
-        case ["float", text]:
-            return float.fromhex(text)
-        case ["datetime", text]:
-            return datetime.fromisoformat(text)
-        case ["date", text]:
-            return date.fromisoformat(text)
-        case [_, text]:
-            return text
-    raise bad_token()

@@ -1,12 +1,14 @@
-"""Values of aggregates as JSON can hold them, each coming back as itself."""
+"""Values of cells and aggregates as JSON can hold them, each coming back as itself: a float exactly, NaN too."""
 
 from __future__ import annotations
 
 from datetime import date, datetime
 
+from plaza_lake.ir import Scalar
+
 
 def written(value: object) -> list[str] | None:
-    """Type and text."""
+    """Type and text. Raises TypeError for what is no scalar."""
     match value:
         case None:
             return None
@@ -22,11 +24,11 @@ def written(value: object) -> list[str] | None:
             return ["date", value.isoformat()]
         case str():
             return ["str", value]
-    raise TypeError(f"no aggregate is a {type(value).__name__}")
+    raise TypeError(f"no scalar is a {type(value).__name__}")
 
 
-def read(found: object) -> object:
-    """The inverse."""
+def read(found: object) -> Scalar | None:
+    """The inverse. Raises ValueError."""
     match found:
         case None:
             return None
