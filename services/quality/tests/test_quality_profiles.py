@@ -84,8 +84,8 @@ class Around:
             ),
         )
 
-    async def registered(self, name: DatasetName) -> contract_pb2.Contract:
-        return cast(contract_pb2.Contract, self.quality.peer.dataset.contract)
+    async def assessing(self, name: DatasetName, version: int) -> str:
+        return cast(str, await self.quality.peer.assessing(name, version))
 
     async def code_lists(self) -> list[str]:
         return self.lists
@@ -164,7 +164,7 @@ class Api:
 def api(quality: Quality) -> Api:
     around = Around(quality)
     quality.be("data-officer")
-    return Api(quality, around, ProfileWorld(quality.world, around, around, 1_000_000))
+    return Api(quality, around, ProfileWorld(replace(quality.world, granting=around), around, 1_000_000))
 
 
 SCHEMA = TableSchema(

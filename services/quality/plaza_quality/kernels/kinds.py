@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
 
 import numpy as np
 import pyarrow as pa
 from numba import njit
 from numpy.typing import NDArray
+from plaza_lake.judgements import WORD
 from plaza_lake.row_bits import Bits
 
-_WORD: Final = 63
 Words = NDArray[np.int64]
 
 
@@ -24,8 +23,8 @@ def counted(
         return rows, ()
     kinds: list[tuple[int, ...]] = [()]
     of_row: Words = np.zeros(0, np.int64)
-    for first in range(0, len(judges), _WORD):
-        group = judges[first : first + _WORD]
+    for first in range(0, len(judges), WORD):
+        group = judges[first : first + WORD]
         words = np.zeros(-(-rows // 8) * 8, np.int64)
         for place, judge in enumerate(group):
             bits = failed[judge]

@@ -32,11 +32,10 @@ class KeyedRows:
 def repetitions(parts: Sequence[KeyedRows]) -> Positions:
     """Positions of all rows with a key, except the first of each key; in order. The parts are in order too."""
     # Nothing is sorted but the few rows whose place another one has taken too, by either half of the hash.
-    firsts = np.array([part.first for part in parts], np.int64)
     chosen = _sharing([part.keys.one for part in parts], [part.keys for part in parts])
     if not chosen:
         return np.empty(0, np.int64)
-    positions = np.concatenate([first + rows for first, rows in zip(firsts, chosen, strict=True)])
+    positions = np.concatenate([part.first + rows for part, rows in zip(parts, chosen, strict=True)])
     one = np.concatenate([part.keys.one[rows] for part, rows in zip(parts, chosen, strict=True)])
     two = np.concatenate([part.keys.two[rows] for part, rows in zip(parts, chosen, strict=True)])
     (left,) = _sharing([two], [Keys(one, two)]) or (np.empty(0, np.int64),)
@@ -54,8 +53,8 @@ def repeats_after(before: Iterable[Keys], parts: Sequence[KeyedRows]) -> Positio
     size = sum(len(part.keys.one) for part in parts)
     if not size:
         return np.empty(0, np.int64)
-    shift = 64 - min(max(size.bit_length() + _BITS_A_KEY, 16), 32)
-    marks = np.zeros(1 << (61 - shift), np.uint8)
+    shift = _shift(size, _BITS_A_KEY)
+    marks = _no_marks(shift)
     for part in parts:
         _mark(marks, part.keys.one, shift)
     # Rows of before stand in front of all others, under numbers that no position is.
@@ -69,14 +68,24 @@ def _sharing(halves: Sequence[Hashes], keys: Sequence[Keys]) -> list[Positions]:
     size = sum(len(half) for half in halves)
     if not size:
         return []
-    shift = 64 - min(max(size.bit_length() + _BITS_A_PLACE, 16), 32)
-    taken, shared = (np.zeros(1 << (61 - shift), np.uint8) for _ in range(2))
+    shift = _shift(size, _BITS_A_PLACE)
+    taken, shared = _no_marks(shift), _no_marks(shift)
     for half, whole in zip(halves, keys, strict=True):
         _share(taken, shared, half, whole.one, whole.two, shift)
     del taken
     return [
         _rows_of(shared, half, whole.one, whole.two, shift) for half, whole in zip(halves, keys, strict=True)
     ]
+
+
+def _shift(keys: int, bits: int) -> int:
+    """How far hashes are shifted to their places, of which there are two to the power of `bits` for each key."""
+    return 64 - min(max(keys.bit_length() + bits, 16), 32)
+
+
+def _no_marks(shift: int) -> NDArray[np.uint8]:
+    """A bit for each place."""
+    return np.zeros(1 << (61 - shift), np.uint8)
 
 
 def _old(marks: NDArray[np.uint8], keys: Keys, shift: int) -> Keys:

@@ -9,7 +9,7 @@ from plaza.quality.v1 import anomalies_pb2_grpc, profiles_pb2_grpc, suggestions_
 from plaza_kit.service import Runtime
 
 from plaza_quality.rpc.anomalies import AnomalyServicer
-from plaza_quality.rpc.profile_peers import ContractsPeer, ReadersPeer
+from plaza_quality.rpc.profile_peers import ContractsPeer
 from plaza_quality.rpc.profiles import ProfileServicer
 from plaza_quality.rpc.suggestions import SuggestionServicer
 from plaza_quality.settings import QualitySettings
@@ -30,7 +30,6 @@ def registrations(
     """What puts the services on a server; the job that makes profiles is registered too."""
     around = ProfileWorld(
         world=world,
-        readers=ReadersPeer(runtime.peers),
         contracts=ContractsPeer(runtime.peers, runtime.tokens),
         rows_by_itself=settings.profile_rows,
     )

@@ -68,7 +68,7 @@ class CataloguePeer:
                 if error.code() is grpc.StatusCode.NOT_FOUND and not codes:
                     return None
                 raise
-            codes += (ListedCode(each.code, each.valid_from, each.valid_to) for each in page.codes)
+            codes += (ListedCode(each.code, each.valid_from, each.valid_to, each.name) for each in page.codes)
             if not page.next_page_token:
                 return page.version, codes
             request = code_lists_pb2.ListCodesRequest(
@@ -130,7 +130,7 @@ def registered(dataset: catalogue_pb2.Dataset) -> Registered:
     cycle = _CYCLES.get(dataset.update_cycle)
     return Registered(
         contract_version=dataset.contract_version,
-        rules=tuple(dataset.contract.rules),
+        contract=dataset.contract,
         grading=Grading(
             city_level=city_level_word(dataset.city_level),
             sharing_class=sharing_class_word(sharing),

@@ -1,4 +1,4 @@
-"""Catalogue and security as profiles need them: for the caller, and in the service's own name."""
+"""The catalogue as profiles need it: for the caller, and in the service's own name."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from typing import Final
 
 from plaza.catalogue.v1 import catalogue_pb2, catalogue_pb2_grpc, code_lists_pb2, code_lists_pb2_grpc
-from plaza.common.v1 import contract_pb2
-from plaza.security.v1 import security_pb2, security_pb2_grpc
 from plaza_kit.identity import ServiceTokens
 from plaza_kit.names import DatasetName
 from plaza_kit.rpc.client import Peers, as_service, on_behalf
@@ -17,34 +15,12 @@ from plaza_quality.usecases.profile_ports import InForce
 _TIMEOUT: Final = 10.0
 
 
-class ReadersPeer:
-    """`usecases.profile_ports.Readers` over gRPC."""
-
-    def __init__(self, peers: Peers) -> None:
-        self._peers = peers
-
-    async def own(self, name: DatasetName, version: int) -> str:
-        stub = security_pb2_grpc.GrantServiceStub(self._peers.channel("security"))
-        request = security_pb2.IssueReadGrantRequest(
-            dataset=str(name), table="rows", version=version, audience="quality", purpose="own"
-        )
-        answer = await stub.IssueReadGrant(request, metadata=on_behalf(), timeout=_TIMEOUT)
-        return str(answer.grant)
-
-
 class ContractsPeer:
     """`usecases.profile_ports.Contracts` over gRPC."""
 
     def __init__(self, peers: Peers, tokens: ServiceTokens) -> None:
         self._peers = peers
         self._tokens = tokens
-
-    async def registered(self, name: DatasetName) -> contract_pb2.Contract:
-        request = catalogue_pb2.GetDatasetRequest(name=str(name))
-        found = await self._catalogue().GetDataset(
-            request, metadata=await as_service(self._tokens), timeout=_TIMEOUT
-        )
-        return found.contract
 
     async def code_lists(self) -> Sequence[str]:
         stub = code_lists_pb2_grpc.CodeListServiceStub(self._peers.channel("catalogue"))

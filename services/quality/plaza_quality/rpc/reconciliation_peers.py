@@ -6,16 +6,15 @@ from collections.abc import Mapping
 from typing import Final
 
 import grpc
-from plaza.catalogue.v1 import code_lists_pb2, code_lists_pb2_grpc
 from plaza.security.v1 import security_pb2, security_pb2_grpc
 from plaza_kit.errors import PermissionDenied
 from plaza_kit.identity import ServiceTokens
 from plaza_kit.rpc.client import Peers, as_service, on_behalf
 
 from plaza_quality.domain.reconciliations import Side
+from plaza_quality.rpc.peers import CataloguePeer
 
 _TIMEOUT: Final = 10.0
-_PAGE: Final = 1000
 _Metadata = tuple[tuple[str, str], ...]
 
 
@@ -44,23 +43,8 @@ class SourcesPeer:
         return await self._read_grant(side, "reconcile", run_grant, await as_service(self._tokens))
 
     async def code_names(self, code_list: str) -> tuple[str, Mapping[str, str]] | None:
-        stub = code_lists_pb2_grpc.CodeListServiceStub(self._peers.channel("catalogue"))
-        request = code_lists_pb2.ListCodesRequest(parent=code_list, page_size=_PAGE)
-        names: dict[str, str] = {}
-        while True:
-            metadata = await as_service(self._tokens)
-            try:
-                page = await stub.ListCodes(request, metadata=metadata, timeout=_TIMEOUT)
-            except grpc.aio.AioRpcError as error:
-                if error.code() is grpc.StatusCode.NOT_FOUND and not names:
-                    return None
-                raise
-            names |= {each.code: each.name for each in page.codes}
-            if not page.next_page_token:
-                return page.version, names
-            request = code_lists_pb2.ListCodesRequest(
-                parent=page.version, page_size=_PAGE, page_token=page.next_page_token
-            )
+        found = await CataloguePeer(self._peers, self._tokens).codes(code_list)
+        return None if found is None else (found[0], {each.code: each.name for each in found[1]})
 
     def _security(self) -> security_pb2_grpc.GrantServiceStub:
         return security_pb2_grpc.GrantServiceStub(self._peers.channel("security"))

@@ -15,7 +15,7 @@ from plaza_kit.grants import GrantVerifier
 from plaza_lake.access import open_grant
 from plaza_lake.judged import numbers_in
 from plaza_lake.judged_rows import verdicts
-from plaza_lake.judgements import Judgement
+from plaza_lake.judgements import WORD, Judgement
 from plaza_lake.tables import Lake
 
 from plaza_quality.domain.around import Around
@@ -102,7 +102,7 @@ class JudgedAgain:
 
 
 def _rows(batch: pa.RecordBatch, numbers: Sequence[int], columns: int) -> Iterator[FailingRow]:
-    words = -(-len(numbers) // 63)
+    words = -(-len(numbers) // WORD)
     masks = np.column_stack([batch.column(f"failed{word}").to_numpy() for word in range(words)])
     files, rows = batch.column("file_number").to_pylist(), batch.column("file_row").to_pylist()
     # By place: a field may have any name, also one of ours.

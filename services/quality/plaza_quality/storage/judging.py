@@ -153,8 +153,7 @@ class _Run:
         self._access = access
         self._dataset = self._access.grant.dataset
         self._places = {hash_: place for place, hash_ in enumerate(before.judges)} if before else {}
-        drawn = Seeds.drawn()
-        self._seeds = Seeds(*map(np.uint64, before.seeds)) if before else drawn
+        self._seeds = Seeds(*map(np.uint64, before.seeds)) if before else Seeds.drawn()
         known = {file.name: file for file in before.files} if before else {}
         names = [name_of(lake, self._dataset, path) for path in self._access.paths]
         self._files = [_File(number, name, known.get(name)) for number, name in enumerate(names)]

@@ -87,14 +87,14 @@ class Anomalies:
             kinds=kinds_of(request.kinds),
             options=_options(request.options),
         )
-        grant = await self._world.readers.own(name, version)
+        grant = await world.granting.own(name, version)
         issued = world.now()
         reading = SeriesReading(world.lake, world.grants, grant, query)
         async with aclosing(in_thread(reading.steps)) as steps:
             async for _ in steps:
                 if world.now() - issued > _RENEW:
                     # The same scope as the first: the version may have been "the newest".
-                    reading.renew(await self._world.readers.own(name, version))
+                    reading.renew(await world.granting.own(name, version))
                     issued = world.now()
         return reading.findings
 

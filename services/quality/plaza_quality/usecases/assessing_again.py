@@ -20,7 +20,7 @@ from plaza_quality.storage import assessments, versions
 from plaza_quality.storage.versions import UNGRADED
 from plaza_quality.usecases.assessing import JOB
 from plaza_quality.usecases.ports import Registered, World
-from plaza_quality.usecases.reading import UnknownVersion
+from plaza_quality.usecases.reading import never_committed
 from plaza_quality.usecases.surroundings import code_lists
 
 RUN: Final = "assessment.run"
@@ -92,8 +92,4 @@ async def _resource(connection: AsyncConnection, name: DatasetName) -> Resource:
 
 async def _check_committed(connection: AsyncConnection, name: DatasetName, version: int) -> None:
     if not await versions.is_committed(connection, name, version):
-        raise UnknownVersion(
-            f"{name}/versions/{version} was never committed",
-            remedy="list the versions of the dataset",
-            facts={"version": str(version)},
-        )
+        raise never_committed(name, version)

@@ -22,6 +22,7 @@ from plaza_quality.kernels.relations import Relations, Rising
 from plaza_quality.storage.profiles import MadeProfile
 from plaza_quality.storage.profiling import Scanned, scanned
 from plaza_quality.storage.rows import judged
+from plaza_quality.usecases.ports import Registered
 from plaza_quality.usecases.profile_ports import ProfileWorld
 from plaza_quality.usecases.surroundings import around
 
@@ -54,12 +55,11 @@ class Drawing:
         world = self._world.world
         moment = world.now()
         registered = await world.catalogue.dataset(name)
-        contract = await self._world.contracts.registered(name)
         grant = await world.granting.assessing(name, version)
         plain = Around(moment, world.zone, registered.cycle)
         found = await asyncio.to_thread(scanned, world.lake, world.grants, grant, plain)
         await self._match_code_lists(found)
-        seen, relations = await asyncio.to_thread(_seen, found, contract, registered.cycle, history)
+        seen, relations = await asyncio.to_thread(_seen, found, registered, history)
         made = drafts(seen)
         checks = [check_of(each.rule, {}) for each in made]
         more = _key_checks(relations, found.profile.rows)
@@ -121,9 +121,7 @@ class Drawing:
         return self._lists
 
 
-def _seen(
-    found: Scanned, contract: contract_pb2.Contract, cycle: timedelta | None, history: Sequence[int]
-) -> tuple[Seen, Relations]:
+def _seen(found: Scanned, registered: Registered, history: Sequence[int]) -> tuple[Seen, Relations]:
     relations = found.relations()
     columns = {each.field: each for each in found.profile.columns}
     mappings = {
@@ -131,6 +129,7 @@ def _seen(
         for one, other in relations.dependencies
         if columns[one].distinct <= 20 and columns[other].type != contract_pb2.FIELD_TYPE_NUMBER
     }
+    contract = registered.contract
     time = time_field(contract, found.profile)
     series = tuple(name for name in contract.key if name != time and name in columns)
     rising: list[Rising] = list(found.sample.rising(time, series)) if time else []
@@ -142,7 +141,7 @@ def _seen(
         present=[(each.category, each.values, each.field) for each in relations.present],
         mappings=mappings,
         rising=[(each.field, each.time, each.series) for each in rising[:2]],
-        cycle=cycle,
+        cycle=registered.cycle,
         history=[*history, found.profile.rows],
     )
     return seen, relations

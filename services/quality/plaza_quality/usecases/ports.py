@@ -37,12 +37,17 @@ class Registered:
     """A dataset as the directory has it now."""
 
     contract_version: int
-    rules: tuple[contract_pb2.QualityRule, ...]
+    contract: contract_pb2.Contract
     grading: Grading
     cycle: timedelta | None = None
     """How often new data are promised, counted generously; None: not promised."""
     code_lists: Mapping[str, str] = field(default_factory=dict)
     """Of the fields that have one, by name of the field."""
+
+    @property
+    def rules(self) -> tuple[contract_pb2.QualityRule, ...]:
+        """In the contract's order."""
+        return tuple(self.contract.rules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,7 @@ class ListedCode:
     code: str
     valid_from: str
     valid_to: str
+    name: str = ""
 
 
 class Catalogue(Protocol):

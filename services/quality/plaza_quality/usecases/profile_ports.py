@@ -21,19 +21,8 @@ class InForce:
     etag: str
 
 
-class Readers(Protocol):
-    """Security, asked for the caller."""
-
-    async def own(self, name: DatasetName, version: int) -> str:
-        """A read grant for the rows of the caller's own department, 0 for the newest version. Raises AioRpcError with
-        security's refusal."""
-
-
 class Contracts(Protocol):
     """The catalogue."""
-
-    async def registered(self, name: DatasetName) -> contract_pb2.Contract:
-        """In the service's own name. Raises AioRpcError."""
 
     async def code_lists(self) -> Sequence[str]:
         """`codeLists/{list}/versions/{version}` of every list's newest version, in the service's own name."""
@@ -51,7 +40,6 @@ class ProfileWorld:
     """Everything around these use cases."""
 
     world: World
-    readers: Readers
     contracts: Contracts
     rows_by_itself: int
     """Versions of at most so many rows are profiled without being asked; 0: none."""

@@ -27,7 +27,7 @@ from plaza_quality.storage import profiles, versions
 from plaza_quality.storage.openings import opened
 from plaza_quality.usecases.drawing import Drawing
 from plaza_quality.usecases.profile_ports import ProfileWorld
-from plaza_quality.usecases.reading import UnknownVersion
+from plaza_quality.usecases.reading import never_committed
 
 _log = telemetry.log("profiles")
 
@@ -54,7 +54,7 @@ class NotProfiled(NotFound):
 async def sight(world: ProfileWorld, name: DatasetName, version: int = 0) -> Sight:
     """What the caller may see of a version's figures: what security grants them to read for their own department.
     Raises AioRpcError with its refusal, GrantRefused."""
-    return Sight.of(world.world.grants.read(await world.readers.own(name, version)))
+    return Sight.of(world.world.grants.read(await world.world.granting.own(name, version)))
 
 
 class Profiles:
@@ -69,7 +69,7 @@ class Profiles:
         seen = await sight(self._world, name, version)
         async with self._world.world.database.transaction(Scope.department(name.department)) as connection:
             if not await versions.is_committed(connection, name, version):
-                raise _unknown(name, version)
+                raise never_committed(name, version)
             if await profiles.request(connection, name, version, self._world.world.now()):
                 await _defer(connection, name, version, asked=True)
             found = await profiles.find(connection, name, version)
@@ -83,7 +83,7 @@ class Profiles:
         async with self._world.world.database.transaction(Scope.department(name.department)) as connection:
             found = await profiles.find(connection, name, version)
             if found is None and not await versions.is_committed(connection, name, version):
-                raise _unknown(name, version)
+                raise never_committed(name, version)
         if found is None:
             raise NotProfiled(
                 f"{name}/versions/{version} has no profile yet",
@@ -161,11 +161,3 @@ def with_profiles(handlers: Mapping[str, Handler]) -> Mapping[str, Handler]:
 async def _defer(connection: AsyncConnection, name: DatasetName, version: int, *, asked: bool) -> None:
     arguments = {"dataset": str(name), "version": version, "asked": asked}
     await defer_in(connection, JOB, arguments, lock=f"{name}/profile", priority=_AFTER_ASSESSMENTS)
-
-
-def _unknown(name: DatasetName, version: int) -> UnknownVersion:
-    return UnknownVersion(
-        f"{name}/versions/{version} was never committed",
-        remedy="list the versions of the dataset",
-        facts={"version": str(version)},
-    )

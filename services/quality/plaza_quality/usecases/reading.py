@@ -49,11 +49,7 @@ class Reading:
                     remedy="ask again in some seconds",
                     facts={"version": str(version)},
                 )
-        raise UnknownVersion(
-            f"{name}/versions/{version} was never committed",
-            remedy="list the versions of the dataset",
-            facts={"version": str(version)},
-        )
+        raise never_committed(name, version)
 
     async def list(self, request: pb.ListAssessmentsRequest) -> pb.ListAssessmentsResponse:
         """Empty for a dataset without any. Raises BadPageToken."""
@@ -74,3 +70,12 @@ class Reading:
             )
             self._world.policy.authorize("assessment.read", resource)
             yield connection
+
+
+def never_committed(name: DatasetName, version: int) -> UnknownVersion:
+    """As an error to raise."""
+    return UnknownVersion(
+        f"{name}/versions/{version} was never committed",
+        remedy="list the versions of the dataset",
+        facts={"version": str(version)},
+    )
