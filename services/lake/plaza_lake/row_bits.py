@@ -46,13 +46,16 @@ def part(bits: Bits, first: int, rows: int) -> Bits:
     return packed(unpacked(bits, first + rows)[first:])
 
 
-def joined(parts: Sequence[tuple[Bits, int]]) -> Bits:
-    """Bits of parts with so many rows each, one behind the other."""
-    if len(parts) == 1:
-        return parts[0][0]
-    if all(rows % 8 == 0 for _, rows in parts[:-1]):
-        return np.concatenate([bits for bits, _ in parts])
-    return packed(np.concatenate([unpacked(bits, rows) for bits, rows in parts]))
+def joined(parts: Sequence[tuple[Bits | None, int]]) -> Bits | None:
+    """Bits of parts with so many rows each, one behind the other. None: no bit is set."""
+    if all(bits is None for bits, _ in parts):
+        return None
+    whole = [(np.zeros(-(-rows // 8), np.uint8) if bits is None else bits, rows) for bits, rows in parts]
+    if len(whole) == 1:
+        return whole[0][0]
+    if all(rows % 8 == 0 for _, rows in whole[:-1]):
+        return np.concatenate([bits for bits, _ in whole])
+    return packed(np.concatenate([unpacked(bits, rows) for bits, rows in whole]))
 
 
 def as_arrow(bits: Bits, rows: int) -> pa.BooleanArray:

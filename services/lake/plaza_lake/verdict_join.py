@@ -200,17 +200,14 @@ class _Files:
 
     def bits(self, parts: Sequence[_Part], judge: int, side: Side) -> Bits | None:
         """Of all rows of a data file of today; None: none is set."""
-        found = []
+        found: list[tuple[Bits | None, int]] = []
         for part in parts:
             known = part.file.judges[judge]
             bits = self._bits.get((known.bits, column_of(side, self.verdicts.judges[judge])))
             if bits is not None and (part.first or part.rows < part.file.rows):
                 bits = row_bits.part(bits, part.first, part.rows)
             found.append((bits, part.rows))
-        if all(bits is None for bits, _ in found):
-            return None
-        empty = [(np.zeros(-(-rows // 8), np.uint8) if bits is None else bits, rows) for bits, rows in found]
-        return row_bits.joined(empty)
+        return row_bits.joined(found)
 
 
 @dataclass(frozen=True)

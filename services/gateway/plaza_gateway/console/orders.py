@@ -13,7 +13,7 @@ from starlette.responses import Response
 from plaza_gateway.console import quality, quality_pages, rights
 from plaza_gateway.console.quality_pages import Orders
 from plaza_gateway.console.quality_view import STATES, OrderView, order_view
-from plaza_gateway.console.visits import Visit, go, html, request_id, status_of, whole_number
+from plaza_gateway.console.visits import UUID, Visit, go, html, request_id, status_of, whole_number
 from plaza_gateway.transcode.problems import Problem
 
 ROWS = 50
@@ -21,7 +21,6 @@ ROWS = 50
 ALL = "-"
 _REFUSED = (400, 409)
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}", re.ASCII)
-_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 
 
 async def orders(visit: Visit) -> Response:
@@ -114,7 +113,7 @@ def _matches(one: OrderView, asked: dict[str, str], username: str) -> bool:
 
 def _name(visit: Visit) -> str:
     department, id_ = (visit.request.path_params[name] for name in ("department", "order"))
-    if not (_NAME.fullmatch(department) and _ID.fullmatch(id_)):
+    if not (_NAME.fullmatch(department) and UUID.fullmatch(id_)):
         raise Problem(404, "NO_SUCH_ADDRESS", f"there is nothing at {visit.request.url.path}")
     return f"departments/{department}/workOrders/{id_}"
 

@@ -10,14 +10,13 @@ from starlette.responses import Response, StreamingResponse
 
 from plaza_gateway.console import pages, quality_pages, rights
 from plaza_gateway.console.quality_view import report_row
-from plaza_gateway.console.visits import Visit, go, html, request_id, status_of
+from plaza_gateway.console.visits import UUID, Visit, go, html, request_id, status_of
 from plaza_gateway.streams.content import attachment
 from plaza_gateway.transcode.problems import Problem
 
 CITY = "city"
 _REFUSED = (400, 409)
 _MONTH = re.compile(r"20[0-9]{2}-(0[1-9]|1[0-2])", re.ASCII)
-_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 _TYPES = {"pdf": "application/pdf", "html": "text/html; charset=utf-8"}
 _LANGUAGES = ("zh", "en")
 
@@ -49,7 +48,7 @@ async def file(visit: Visit) -> Response:
     """A report as PDF or HTML, saved: it is a document of its own, no page of the console."""
     format_, language = visit.asked("format") or "pdf", visit.asked("language") or "zh"
     id_ = visit.request.path_params["report"]
-    if format_ not in _TYPES or language not in _LANGUAGES or not _ID.fullmatch(id_):
+    if format_ not in _TYPES or language not in _LANGUAGES or not UUID.fullmatch(id_):
         raise Problem(404, "NO_SUCH_ADDRESS", f"there is nothing at {visit.request.url.path}")
     city = _city(visit)
     name = f"{_parent(visit, city)}/healthReports/{id_}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,8 @@ from plaza_gateway.transcode.problems import Complaint, Problem
 
 HOME = "/console/"
 NEVER_KEPT = {"Cache-Control": "no-store"}
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
+"""Ids that the services make themselves."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
@@ -79,8 +78,8 @@ def _judge_accepted(
 ) -> None:
     key = target.schema.key
     stored = {said(_part(row, key)): row for row in _stored_rows(lake, target, accepted.uri).to_pylist()}
-    lines = pq.read_table(_path(positions), columns=["line"]).column(0).to_pylist()
-    rows = pq.read_table(_path(accepted), columns=[*target.schema.names, ROW_COLUMN]).to_pylist()
+    lines = pq.read_table(local_path(positions.uri), columns=["line"]).column(0).to_pylist()
+    rows = pq.read_table(local_path(accepted.uri), columns=[*target.schema.names, ROW_COLUMN]).to_pylist()
     for number, (line, row) in enumerate(zip(lines, rows, strict=True)):
         name = str(row.pop(ROW_COLUMN))
         reason, words = refusal(order, key, row, name, stored.get(said(_part(row, key))))
@@ -118,7 +117,3 @@ def _files(lake: Lake, dataset: str) -> list[str]:
         return []
     known = versions_of(table)
     return engine.planned_files(table, known[-1].snapshot_id) if known else []
-
-
-def _path(file: StagedFile) -> Path:
-    return Path(file.uri.removeprefix("file://"))

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from plaza.common.v1 import contract_pb2
 from plaza_kit.objects.folder import sync
 from plaza_lake.duplicates import RowNumbers, find_duplicates_against_table, rewrite_without
-from plaza_lake.files import file_sha256
+from plaza_lake.files import file_sha256, local_path
 from plaza_lake.overwrite import LoadMode
 from plaza_lake.schema import QUARANTINE_SCHEMA, TableSchema, arrow_schema
 from plaza_lake.tables import Lake
@@ -142,8 +142,8 @@ def _not_held_yet(lake: Lake, quarantine: StagedFile, target: Target) -> StagedF
 def check_rows(staged: Staged) -> None:
     """That the files have the rows that their manifest counts. Raises StagedFileChanged."""
     for file in (staged.accepted, staged.positions, staged.refused):
-        if file is not None and pq.read_metadata(_path(file)).num_rows != file.rows:
-            raise StagedFileChanged(f"{_path(file).name} does not have {file.rows} rows")
+        if file is not None and pq.read_metadata(local_path(file.uri)).num_rows != file.rows:
+            raise StagedFileChanged(f"{local_path(file.uri).name} does not have {file.rows} rows")
 
 
 def heading(source: BufferedReader, form: contract_pb2.FileFormat) -> bytes:
@@ -168,15 +168,11 @@ def _check_source(source: BufferedReader, target: Target) -> None:
         )
 
 
-def _path(file: StagedFile) -> Path:
-    return Path(file.uri.removeprefix("file://"))
-
-
 def read_refused(file: StagedFile | None) -> Iterator[RefusedRow]:
     """A worker's refused rows, in file order."""
     if file is None:
         return
-    with pq.ParquetFile(_path(file)) as reader:
+    with pq.ParquetFile(local_path(file.uri)) as reader:
         for batch in reader.iter_batches(batch_size=_ROWS_AT_ONCE):
             for row in batch.to_pylist():
                 yield RefusedRow(
@@ -191,7 +187,7 @@ def _duplicates(
     key = target.schema.key
     field = key[0] if len(key) == 1 else None
     begin = 0
-    with pq.ParquetFile(_path(positions)) as reader:
+    with pq.ParquetFile(local_path(positions.uri)) as reader:
         for batch in reader.iter_batches():
             low, high = np.searchsorted(rows, (begin, begin + batch.num_rows))
             for place in batch.take(pa.array(rows[low:high] - begin)).to_pylist():

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BufferedReader
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -17,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from plaza_kit.objects.folder import sync
 from plaza_lake.duplicates import RowNumbers, find_duplicates_against_table, rewrite_without
+from plaza_lake.files import local_path
 from plaza_lake.schema import Column, FieldType, TableSchema, arrow_schema
 from plaza_lake.tables import Lake
 from plaza_lake.write import StagedFile
@@ -69,7 +69,7 @@ def write_accepted(file: StagedFile, unwanted: Sequence[int], target: Target) ->
     path = target.folder / "rows.parquet"
     schema = arrow_schema(target.schema)
     with (
-        pq.ParquetFile(_path(file)) as reader,
+        pq.ParquetFile(local_path(file.uri)) as reader,
         pq.ParquetWriter(path, schema, compression="zstd", store_schema=False) as writer,
     ):
         for batch in reader.iter_batches(batch_size=_ROWS_AT_ONCE, columns=list(schema.names)):
@@ -86,8 +86,8 @@ def write_accepted(file: StagedFile, unwanted: Sequence[int], target: Target) ->
 def _accepted(lake: Lake, staged: Staged, target: Target) -> Iterator[Repaired]:
     if staged.accepted is None or staged.positions is None:
         return
-    names = pq.read_table(_path(staged.accepted), columns=[ROW_COLUMN]).column(0)
-    lines = pq.read_table(_path(staged.positions), columns=["line"]).column(0)
+    names = pq.read_table(local_path(staged.accepted.uri), columns=[ROW_COLUMN]).column(0)
+    lines = pq.read_table(local_path(staged.positions.uri), columns=["line"]).column(0)
     rows = _known(lake, [str(name) for name in names.to_pylist()], target)
     found = find_duplicates_against_table(lake, target.dataset, target.schema, [staged.accepted.uri])
     in_table = set(found.get(staged.accepted.uri, np.empty(0, np.int64)).tolist())
@@ -99,7 +99,7 @@ def _accepted(lake: Lake, staged: Staged, target: Target) -> Iterator[Repaired]:
 
 def _empty(file: StagedFile, schema: TableSchema) -> Iterator[bool]:
     """Of each row: whether no field has a value."""
-    with pq.ParquetFile(_path(file)) as reader:
+    with pq.ParquetFile(local_path(file.uri)) as reader:
         for batch in reader.iter_batches(batch_size=_ROWS_AT_ONCE, columns=list(schema.names)):
             filled = np.zeros(batch.num_rows, dtype=np.bool_)
             for column in batch.columns:
@@ -132,7 +132,3 @@ def _known(lake: Lake, names: list[str], target: Target) -> list[RowId | None]:
         path.unlink()
     known = set(found.tolist()) if found is not None else set()
     return [row if number in known else None for number, row in enumerate(parsed)]
-
-
-def _path(file: StagedFile) -> Path:
-    return Path(file.uri.removeprefix("file://"))

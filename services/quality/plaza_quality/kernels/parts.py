@@ -156,21 +156,11 @@ def _joined(said: Sequence[Said], rows: Sequence[int]) -> Said:
     return Said(
         sum(each.failed for each in said),
         sum(each.silent for each in said),
-        _bits([each.failed_bits for each in said], rows),
-        _bits([each.silent_bits for each in said], rows),
+        row_bits.joined([(each.failed_bits, count) for each, count in zip(said, rows, strict=True)]),
+        row_bits.joined([(each.silent_bits, count) for each, count in zip(said, rows, strict=True)]),
         min(edges, default=None),
         Keys(np.concatenate([k.one for k in keys]), np.concatenate([k.two for k in keys])) if keys else None,
     )
-
-
-def _bits(parts: Sequence[Bits | None], rows: Sequence[int]) -> Bits | None:
-    if all(bits is None for bits in parts):
-        return None
-    whole = [
-        (np.zeros(-(-count // 8), np.uint8) if bits is None else bits, count)
-        for bits, count in zip(parts, rows, strict=True)
-    ]
-    return row_bits.joined(whole)
 
 
 def _columns(task: Task) -> Iterator[str]:

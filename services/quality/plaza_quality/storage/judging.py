@@ -199,7 +199,7 @@ class _Run:
         for missing, files in unknown.items():
             scan = scan_of(self._lake, self._access, [file.number for file in files])
             for file in files:
-                file.rows = scan.rows[file.number]
+                file.rows = scan.metadata[file.number].num_rows
             if not missing:
                 continue
             tasks = [task for number in missing if (task := self._judges[number].task) is not None]
